@@ -1,0 +1,101 @@
+"""The doors of the feature room: check | snapshot | catalogue."""
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+
+from features import catalogue, config, facts, quality, snapshot
+from features.command import DONE, REFUSED, Door, progress, say
+from features.config import SnapshotConfig
+from features.errors import ConfigError
+
+_MARK = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
+
+
+def check(chosen: argparse.Namespace):
+    settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    progress(f"reading the tables of {settings.data.name} …")
+    findings = quality.check(settings, today=datetime.now(settings.data.zone).date())
+    for finding in findings:
+        say(chosen, f"{_MARK[finding.level]} {finding.check}: {finding.text}")
+    refused = any(finding.level == "error" for finding in findings)
+    say(chosen, "")
+    if refused:
+        say(chosen, "The data do not pass. Correct what stands beside ERROR, then check again.")
+    else:
+        say(chosen, f"The data pass. Next: python -m training train {chosen.config}")
+    return REFUSED if refused else DONE, {"passed": not refused, "findings": [asdict(f) for f in findings]}
+
+
+def make(chosen: argparse.Namespace):
+    settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    progress(f"reading the tables of {settings.data.name} …")
+    known = facts.read(settings.data)
+    days = [_date(text, settings, known) for text in chosen.as_of] or snapshot.dates(settings, known)
+    progress(f"building {len(days)} as-of dates …")
+    made = snapshot.build(settings, days, labels=chosen.labels, known=known)
+    out = chosen.out or config.workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
+    write(made, out)
+    say(chosen, f"{len(made.frame):,} rows × {len(made.features)} features as of {days[0]} to {days[-1]}: {out}")
+    say(chosen, f"content hash {made.fingerprint}")
+    say(chosen, f"Next: python -m training train {chosen.config}")
+    answer = {"rows": len(made.frame), "features": len(made.features), "as_of": [str(day) for day in days]}
+    return DONE, answer | {"fingerprint": made.fingerprint, "path": str(out)}
+
+
+def write(made: snapshot.Snapshot, path: Path) -> None:
+    """Write the table as Parquet; the file appears whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            made.frame.to_parquet(half, index=False)
+            os.replace(half, path)
+        finally:
+            half.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+def show(chosen: argparse.Namespace):
+    settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    own = catalogue.features(settings)
+    measures = {measure.name: measure for measure in (*catalogue.MEASURES, *catalogue.CUSTOMER_MEASURES)}
+    width = max(len(feature.name) for feature in own)
+    rows = []
+    for feature in own:
+        measure = measures[feature.measure]
+        empty = "null" if measure.empty is None else f"{measure.empty:g}"
+        window = f"{feature.days} days" if feature.days else ""
+        rows.append(asdict(feature) | {"empty": measure.empty, "meaning": measure.meaning})
+        line = f"{feature.name:<{width}}  {feature.family:<20} {feature.unit:<9} empty={empty:<5} {measure.meaning}"
+        say(chosen, f"{line}, {window}" if window else line)
+    say(chosen, f"\n{len(own)} features. Next: python -m features check {chosen.config}")
+    return DONE, {"features": rows}
+
+
+def _date(text: str, settings: SnapshotConfig, known: facts.Facts) -> date:
+    if text == "latest":
+        return snapshot.latest(settings, known)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--as-of {text}: write a date such as 2025-12-01, or latest") from None
+
+
+def main() -> int:
+    door = Door("features", "Behaviour windows and outcomes as of a date.")
+    door.add("check", check, "is there enough data, is it alive, does it leak", "check configs/saas/churn.yaml")
+    parser = door.add("snapshot", make, "write the table of features", "snapshot configs/saas/churn.yaml --labels")
+    parser.add_argument("--as-of", action="append", default=[], metavar="DATE", help="a date or latest; repeatable")
+    parser.add_argument("--labels", action="store_true", help="add the outcomes")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the Parquet file (default: in the workspace)")
+    door.add("catalogue", show, "list every feature with its meaning", "catalogue configs/saas/churn.yaml")
+    return door.open()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

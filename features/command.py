@@ -1,0 +1,67 @@
+"""What every door has: parsing, one clear message for bad input, a JSON line for machines, the exit code.
+
+Exit codes: 0 done, 1 a check or gate said no, 2 bad input.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from features.errors import InputError
+
+DONE, REFUSED, BAD_INPUT = 0, 1, 2
+Command = Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]
+
+
+class Door:
+    """The commands of one room. Each is a function from its arguments to (exit code, object for ``--json``)."""
+
+    def __init__(self, room: str, about: str):
+        self.room = room
+        self.parser = argparse.ArgumentParser(prog=f"python -m {room}", description=about)
+        self.commands = self.parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(self, name: str, run: Command, about: str, example: str, config: bool = True) -> argparse.ArgumentParser:
+        """A command with ``CONFIG``, ``--set`` and ``--json``; returns its parser for more arguments."""
+        parser = self.commands.add_parser(
+            name,
+            help=about,
+            description=about,
+            epilog=f"example:\n  python -m {self.room} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if config:
+            parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file below configs/")
+            parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override one value")
+        parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        parser.set_defaults(run=run)
+        return parser
+
+    def open(self, arguments: Sequence[str] | None = None) -> int:
+        """Parse, run, print; returns the exit code."""
+        chosen = self.parser.parse_args(arguments)
+        try:
+            code, answer = chosen.run(chosen)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_INPUT
+        except KeyboardInterrupt:
+            print("stopped; nothing half-made is kept", file=sys.stderr)
+            return 130
+        if chosen.json:
+            print(json.dumps(answer, ensure_ascii=False, default=str))
+        return code
+
+
+def say(chosen: argparse.Namespace, text: str = "") -> None:
+    """A line for people; machines that asked for JSON do not get it."""
+    if not chosen.json:
+        print(text)
+
+
+def progress(text: str) -> None:
+    """A line about work under way, beside the result."""
+    print(text, file=sys.stderr, flush=True)
