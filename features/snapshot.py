@@ -23,7 +23,7 @@ class Snapshot:
     """The rows of a population over dates, ordered by as_of and customer_id.
 
     frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature; only with labels), name,
-    owner, renewal, last_contact, and one column per feature: float64 (NaN is null) or text (None is null) for a category.
+    owner, renewal, last_contact, and one column per feature: float64 (NaN is null) or text (null is NaN) for a category.
     left_out: customer_id, as_of, status of those in sight but not at risk (already_leaving, opted_out).
     """
 
@@ -44,7 +44,8 @@ class Snapshot:
             elif column.dtype.kind == "M":
                 digest.update(column.to_numpy().astype("datetime64[s]").astype(np.int64).tobytes())
             else:
-                digest.update("\x1f".join("\x00" if value is None else str(value) for value in column).encode())
+                text = column.astype(object).where(column.notna(), "\x00")
+                digest.update("\x1f".join(text).encode())
         return digest.hexdigest()
 
 

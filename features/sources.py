@@ -1,6 +1,7 @@
 """Tables through Ibis on DuckDB: Parquet, CSV and DuckDB files in, checked columns out."""
 
 import glob
+import os
 from collections.abc import Sequence
 
 import duckdb
@@ -31,16 +32,19 @@ class Source:
             self.folder = data.root.folder()
         except ConfigError as error:
             raise ConfigError(f"data.yaml: {error}") from None
-        self.connection = ibis.duckdb.connect()
+        self.connection = ibis.duckdb.connect(threads=int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
+        self.attached: dict[str, str] = {}
 
     def table(self, name: str) -> ibis.Table:
         """A table by its name in the YAML: a Parquet or CSV file or glob, or ``file.duckdb:table``."""
         try:
             if ".duckdb:" in name:
                 file, _, inner = name.rpartition(":")
-                attached = f"db_{len(self.connection.list_catalogs())}"
-                self.connection.attach(self._existing(name, file)[0], attached, read_only=True)
-                return self.connection.table(inner, database=(attached, "main"))
+                path = self._existing(name, file)[0]
+                if path not in self.attached:
+                    self.attached[path] = f"file_{len(self.attached)}"
+                    self.connection.attach(path, self.attached[path], read_only=True)
+                return self.connection.table(inner, database=(self.attached[path], "main"))
             paths = self._existing(name, name)
             if name.endswith((".csv", ".csv.gz")):
                 return self.connection.read_csv(paths, all_varchar=True, header=True)

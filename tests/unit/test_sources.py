@@ -1,0 +1,169 @@
+"""Tables in: every kind of file, every wrong table with one message, nothing read wrongly in silence."""
+
+import re
+from datetime import UTC, date, datetime
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from features import config, facts, snapshot
+from features.config import SnapshotConfig
+from features.errors import DataError
+from tests import company
+
+PEOPLE = [{"id": "a"}, {"id": "b"}]
+LOGINS = [
+    {"id": "a", "at": datetime(2025, 3, 1, 10), "value": 2.5, "user": "u1"},
+    {"id": "b", "at": datetime(2025, 3, 2, 10), "value": 1.0, "user": "u2"},
+]
+
+
+def settings(folder, data=None, model=None):
+    return config.load(company.configs(folder, data, model), SnapshotConfig)
+
+
+def read(folder, data=None):
+    return facts.read(settings(folder, data).data)
+
+
+def csv(folder, name, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def counts(known):
+    return dict(zip(known.customers["id"], np.bincount(known.activity["login"].customer, minlength=len(known.customers)), strict=True))  # fmt: skip
+
+
+def test_parquet_csv_and_duckdb_give_the_same_facts(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE, logins=LOGINS)
+    csv(tmp_path, "customers.csv", "id\na\nb\n")
+    csv(tmp_path, "logins.csv", "id,at,value,user\na,2025-03-01 10:00:00,2.5,u1\nb,2025-03-02T10:00:00,1,u2\n")
+    with duckdb.connect(tmp_path / "shop.duckdb") as database:
+        database.execute(f"create table people as from '{tmp_path}/customers.parquet'")
+        database.execute(f"create table visits as from '{tmp_path}/logins.parquet'")
+    kinds = {
+        "customers.parquet": "logins.parquet",
+        "customers.csv": "logins.csv",
+        "shop.duckdb:people": "shop.duckdb:visits",
+        "cust*.parquet": "log*.parquet",
+    }
+    found = []
+    for people, visits in kinds.items():
+        data = {"customers": {"table": people}, "streams": {"login": {"table": visits, "value": "value", "entity": "user"}}}  # fmt: skip
+        made = snapshot.build(settings(tmp_path, data), [date(2025, 3, 3)], labels=True)
+        found.append(made.fingerprint)
+        assert list(made.frame["login_sum_7d"]) == [2.5, 1.0]
+    assert len(set(found)) == 1
+
+
+def test_ids_are_text_whatever_their_type(tmp_path):
+    company.tables(tmp_path, customers={"id": [7, 8]}, logins={"id": [7.0, 8.0], "at": [datetime(2025, 3, 1)] * 2})
+    assert counts(read(tmp_path)) == {"7": 1, "8": 1}
+    csv(tmp_path, "customers.csv", "id\n007\n7\n")
+    csv(tmp_path, "logins.csv", "id,at\n007,2025-03-01\n")
+    data = {"customers": {"table": "customers.csv"}, "streams": {"login": {"table": "logins.csv"}}}
+    assert counts(read(tmp_path, data)) == {"007": 1, "7": 0}
+
+
+def test_japanese_ids_and_names_pass_through(tmp_path):
+    people = [{"id": "顧客１", "name": "株式会社つなぎ", "owner": "佐藤"}, {"id": "b", "name": None, "owner": None}]
+    company.tables(tmp_path, customers=people, logins=[{"id": "顧客１", "at": datetime(2025, 3, 1)}])
+    data = {"customers": {"name": "name", "owner": "owner"}}
+    made = snapshot.build(settings(tmp_path, data), [date(2025, 3, 3)], labels=False)
+    assert list(made.frame[["customer_id", "name", "owner"]].iloc[0]) == ["顧客１", "株式会社つなぎ", "佐藤"]
+
+
+def test_local_days_follow_the_zone_of_the_times(tmp_path):
+    aware = [datetime(2025, 3, 1, 15, tzinfo=UTC)]
+    company.tables(tmp_path, customers=PEOPLE, logins={"id": ["a"], "at": aware})
+    tokyo = {"timezone": "Asia/Tokyo"}
+    assert read(tmp_path, tokyo).activity["login"].day[0] == (date(2025, 3, 2) - date(1970, 1, 1)).days
+    company.tables(tmp_path, logins={"id": ["a"], "at": [datetime(2025, 3, 1, 15)]})
+    assert read(tmp_path, tokyo | {"naive_times": "Asia/Tokyo"}).activity["login"].day[0] == 20148
+    company.tables(tmp_path, logins={"id": ["a"], "at": [date(2025, 3, 1)]})
+    assert read(tmp_path, {"timezone": "America/New_York"}).activity["login"].day[0] == 20148
+    csv(tmp_path, "logins.csv", "id,at\na,2025-03-02T00:30:00+09:00\na,2025-03-01T15:30:00Z\n")
+    in_csv = tokyo | {"streams": {"login": {"table": "logins.csv"}}}
+    assert list(read(tmp_path, in_csv).activity["login"].day) == [20149]
+
+
+@pytest.mark.parametrize(
+    ("name", "tables", "data", "message"),
+    [
+        ("missing table", {"logins": None}, {}, "logins.parquet: no such file"),
+        ("unknown kind", {}, {"streams": {"login": {"table": "logins.xlsx"}}}, "unknown kind of table; allowed"),
+        ("missing column", {}, {"streams": {"login": {"at": "when"}}}, r"streams.login.at: logins.parquet has no column when; columns: id, at"),
+        ("missing id", {"logins": [{"who": "a", "at": datetime(2025, 3, 1)}]}, {}, r"streams.login.id: .*no column id"),
+        ("missing where", {}, {"streams": {"login": {"where": {"kind": "x"}}}}, r"streams.login.where: .*no column kind"),
+        ("wrong where", {}, {"streams": {"login": {"where": {"value": "x"}}}}, r"where.value: 'x' cannot equal a column of type float64"),
+        ("number as time", {}, {"streams": {"login": {"at": "value"}}}, r"float64 found where a date or time stamp is needed"),
+        ("text as time", {}, {"streams": {"login": {"at": "user"}}}, r"2 of 2 values are no time stamps"),
+        ("text as value", {}, {"streams": {"login": {"value": "user"}}}, r"2 values are text, not numbers"),
+        ("time as value", {}, {"streams": {"login": {"value": "at"}}}, r"timestamp.* found where a number is needed"),
+        ("empty events", {"logins": pd.DataFrame({"id": ["a"], "at": [datetime(2025, 3, 1)]}).iloc[:0]}, {}, r"logins.parquet \(login\): no row"),
+        ("empty by where", {}, {"streams": {"login": {"where": {"user": "nobody"}}}}, r"no row; .*change data.yaml: streams.login.where"),
+        ("empty customers", {"customers": pd.DataFrame(PEOPLE).iloc[:0]}, {}, r"customers.parquet: no customer in it"),
+        ("customer twice", {"customers": [*PEOPLE, {"id": "a"}]}, {}, r"1 customers stand in more than one row \(first: a\)"),
+        ("customer without id", {"customers": [*PEOPLE, {"id": None}]}, {}, r"1 rows have no customer id"),
+        ("null times", {"logins": pd.DataFrame({"id": ["a"], "at": pd.to_datetime([None])})}, {}, r"all 1 time stamps are null"),
+        ("null values", {"logins": pd.DataFrame({"id": ["a"], "at": [datetime(2025, 3, 1)], "value": pd.Series([None], dtype=float)})}, {"streams": {"login": {"value": "value"}}}, r"every value is null"),
+        ("infinite", {"logins": [LOGINS[0] | {"value": float("inf")}]}, {"streams": {"login": {"value": "value"}}}, r"1 values are NaN, infinite or over"),
+        ("huge", {"logins": [LOGINS[0] | {"value": 1e13}]}, {"streams": {"login": {"value": "value"}}}, r"1 values are NaN, infinite or over"),
+        ("huge together", {"logins": [LOGINS[0] | {"value": 9e12}] * 2}, {"streams": {"login": {"value": "value"}}}, r"their sum is over"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 22 else "",
+)  # fmt: skip
+def test_a_wrong_table_gets_one_message(tmp_path, name, tables, data, message):
+    company.tables(tmp_path, **{k: v for k, v in ({"customers": PEOPLE, "logins": LOGINS} | tables).items() if v is not None})  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, data)
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_mixed_zones_are_refused(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE)
+    csv(tmp_path, "logins.csv", "id,at\na,2025-03-01T10:00:00+09:00\nb,2025-03-01T10:00:00\n")
+    with pytest.raises(DataError, match="mixed time zones: 1 of 2 values carry a zone"):
+        read(tmp_path, {"streams": {"login": {"table": "logins.csv"}}})
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE, logins=LOGINS)
+    whole = (tmp_path / "logins.parquet").read_bytes()
+    (tmp_path / "logins.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"logins.parquet.*cannot be read"):
+        read(tmp_path)
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path):
+    rows = [*LOGINS, {"id": "stranger", "at": datetime(2025, 3, 1)}, {"id": "a", "at": None}, {"id": None, "at": datetime(2025, 3, 1)}]  # fmt: skip
+    company.tables(tmp_path, customers=PEOPLE, logins=rows)
+    assert read(tmp_path).lost["login"] == {"without_time": 1, "without_id": 1, "of_unknown_customers": 1}
+
+
+def test_a_lookup_takes_one_column_from_another_table(tmp_path):
+    company.tables(
+        tmp_path,
+        customers=PEOPLE,
+        logins=[{"id": "a", "at": datetime(2025, 3, 1), "sku": 1}, {"id": "a", "at": datetime(2025, 3, 1), "sku": 2}],
+        products=[{"sku": 1, "department": "tea"}, {"sku": 2, "department": "coffee"}, {"sku": 2, "department": "coffee"}],
+    )  # fmt: skip
+    lookup = {"table": "products.parquet", "on": "sku", "take": "department"}
+    known = read(tmp_path, {"streams": {"login": {"lookup": lookup, "where": {"department": "tea"}}}})
+    assert list(known.activity["login"].count) == [1]
+    with pytest.raises(DataError, match=r"lookup.take: products.parquet has no column colour"):
+        read(tmp_path, {"streams": {"login": {"lookup": lookup | {"take": "colour"}}}})
+
+
+def test_an_end_before_its_start_is_refused(tmp_path):
+    terms = [{"id": "a", "start": date(2025, 3, 1), "end": date(2025, 2, 1)}]
+    company.tables(tmp_path, customers=PEOPLE, logins=LOGINS, terms=terms)
+    with pytest.raises(DataError, match=r"1 rows end \(end\) before they start \(start\)"):
+        read(tmp_path, {"subscriptions": {"table": "terms.parquet", "start": "start", "end": "end"}})
+    company.tables(tmp_path, terms=[{"id": "a", "start": None, "end": date(2025, 2, 1)}])
+    with pytest.raises(DataError, match=r"1 rows have no start|needed"):
+        read(tmp_path, {"subscriptions": {"table": "terms.parquet", "start": "start", "end": "end"}})
