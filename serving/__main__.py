@@ -1,0 +1,149 @@
+"""The doors of the serving room: daily | list | keys."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from features import config as configs
+from features import facts
+from features.command import DONE, REFUSED, Door, progress, say
+from features.errors import ConfigError, DataError
+from serving import auth, daily, risk_list, store
+from serving.config import ServingConfig
+
+Answer = tuple[int, dict[str, Any]]
+
+
+def make(chosen: argparse.Namespace) -> Answer:
+    config, as_of = _load(chosen), _date(chosen.as_of)
+    answer: dict[str, Any] = {"lists": [], "refused": {}}
+    champions = daily.champions(config)
+    try:
+        with daily.alone(config.home):
+            store.migrate(store.connect(config.store_url))
+            progress(f"reading the tables of {config.data.name} …")
+            known = facts.read(config.data)
+            for model, bundle in champions.items():
+                progress(f"{model}: features, scores and ranks …")
+                try:
+                    made = daily.run(config, bundle, as_of, known, _now)
+                except daily.Refused as refusal:
+                    answer["refused"][model] = list(refusal.args)
+                    for problem in refusal.args:
+                        say(chosen, f"{model}: not published. {problem}")
+                    continue
+                answer["lists"].append(vars(made))
+                state = "published" if made.published else "unchanged"
+                say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
+    except daily.Busy as busy:
+        say(chosen, str(busy))
+        return REFUSED, {"error": str(busy)}
+    if answer["lists"]:
+        say(chosen, f"Next: python -m serving list {chosen.config} {answer['lists'][0]['model']}")
+    return (REFUSED if answer["refused"] else DONE), answer
+
+
+def show(chosen: argparse.Namespace) -> Answer:
+    config, as_of = _load(chosen), _date(chosen.as_of)
+    lang = chosen.lang or config.lang
+    with Session(_store(config)) as session:
+        run = store.published(session, chosen.model, as_of)
+        if run is None:
+            when = as_of or "any date"
+            raise DataError(
+                f"no list of {chosen.model} for {when}; models: {', '.join(config.models)}; "
+                f"type `python -m serving daily {chosen.config}` first"
+            )
+        rows = list(risk_list.told(run, store.listed(session, run.id, chosen.top), lang))
+        about = risk_list.about(run, lang) | {"customers": run.rows}
+    if not chosen.json:
+        from serving import table
+
+        table.show(about, rows, lang)
+        print(f"Next: TSUNAGI_CONFIG={chosen.config} bentoml serve serving.service:Tsunagi --host 127.0.0.1")
+    return DONE, {**about, "rows": rows}
+
+
+def keys(chosen: argparse.Namespace) -> Answer:
+    config = _load(chosen)
+    with Session(_store(config)) as session:
+        if chosen.action == "revoke":
+            if not auth.revoke(session, chosen.name):
+                raise DataError(f"--name: there is no key {chosen.name}; give the name it was created with")
+            say(chosen, f"The key {chosen.name} is revoked; the service refuses it from now on.")
+            return DONE, {"revoked": chosen.name}
+        until = _now() + timedelta(days=chosen.days) if chosen.days else None
+        key = auth.create(session, chosen.name, _now(), until)
+    say(chosen, f"API key {chosen.name} (shown this once): {key}")
+    say(
+        chosen,
+        f'Next: curl -H "X-API-Key: {key}" http://127.0.0.1:3000/v1/risk-lists/{config.models[0]}/latest',
+    )
+    return DONE, {"name": chosen.name, "key": key, "expires_at": until}
+
+
+def _load(chosen: argparse.Namespace) -> ServingConfig:
+    return configs.load(chosen.config, ServingConfig, getattr(chosen, "set", ()))
+
+
+def _store(config: ServingConfig) -> store.Engine:
+    engine = store.connect(config.store_url)
+    store.migrate(engine)
+    return engine
+
+
+def _date(text: str) -> date | None:
+    if text == "latest":
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--as-of {text}: write a date such as 2025-12-01, or latest") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 8 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"write a whole number from {least} to {most:,}")
+        return int(text)
+
+    return whole
+
+
+def main() -> int:
+    door = Door("serving", "Published lists with reasons, and keys for the service.")
+    parser = door.add("daily", make, "make and publish today's lists", "daily configs/saas/serving.yaml")
+    parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")
+    parser = door.add(
+        "list", show, "print the top of a list", "list configs/saas/serving.yaml churn --top 5 --lang ja"
+    )
+    parser.add_argument("model", metavar="MODEL", help="churn or upsell")
+    parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")
+    parser.add_argument(
+        "--top", type=_whole(1, 1_000_000), default=10, metavar="N", help="how many rows (10)"
+    )
+    parser.add_argument(
+        "--lang", choices=("en", "ja"), help="language of the reasons (default: that of CONFIG)"
+    )
+    example = "keys create configs/saas/serving.yaml --name crm --days 90"
+    parser = door.add("keys", keys, "create or revoke an API key", example, config=False)
+    parser.add_argument("action", choices=("create", "revoke"))
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a serving.yaml below configs/")
+    parser.add_argument(
+        "--name", required=True, help="whose key it is; a new key of the same name replaces it"
+    )
+    parser.add_argument("--days", type=_whole(1, 3_650), help="how long it is valid (default: until revoked)")
+    return door.open()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What must hold before a list is published. Each check gives one sentence when it fails."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from features import quality
+from features.catalogue import Feature
+from features.config import Data
+from features.facts import Facts
+from serving.scoring import Scores
+from training.bundle import Info
+
+ADDITIVE = 1e-9
+QUIET_DAYS = 3
+
+
+def of_schema(info: Info, data: Data, features: tuple[Feature, ...]) -> Iterator[str]:
+    """The data must mean today what they meant in training."""
+    for name in ("timezone", "history_days"):
+        trained, now = getattr(info, name), getattr(data, name)
+        if trained != now:
+            yield f"schema: {name} was {trained} in training, is {now} in data.yaml; set it back or train again"
+    kinds = {feature.name: feature.kind for feature in features}
+    for column in info.features:
+        found = kinds.get(column["name"])
+        if found != column["kind"]:
+            found = found or "missing"
+            yield f"schema: the feature {column['name']} was a {column['kind']} and is {found}; train again"
+
+
+def of_rows(frame: pd.DataFrame) -> Iterator[str]:
+    """There must be customers, each once."""
+    if frame.empty:
+        yield "rows: no customer is at risk on this date; check the population and the date"
+    twice = frame["customer_id"][frame["customer_id"].duplicated()]
+    if len(twice):
+        yield f"rows: {len(twice)} customers stand twice; make the id column of the customers unique"
+
+
+def of_feeds(info: Info, known: Facts, as_of: date, newest: date) -> Iterator[str]:
+    """The tables must reach the date, and no stream the model looks at may have stopped."""
+    if as_of > newest + timedelta(days=QUIET_DAYS):
+        yield f"feed: the data end before {newest}; load newer data or ask for --as-of {newest} or an earlier date"
+    used = {column["source"] for column in info.features}
+    for finding in quality.feeds(known, as_of):
+        if finding.level == "error" and finding.text.partition(":")[0] in used:
+            yield f"feed: {finding.text}"
+
+
+def of_scores(scores: Scores) -> Iterator[str]:
+    """Scores must be probabilities that tell customers apart, and reasons must add up."""
+    if not np.isfinite(scores.score).all() or ((scores.score < 0) | (scores.score > 1)).any():
+        yield "scores: some are no probabilities; train again"
+    elif len(scores.score) > 1 and np.ptp(scores.score) == 0:
+        yield "spread: every customer has the same score; check the feeds, or train again"
+    if scores.gap > ADDITIVE:
+        yield f"reasons: they miss the score by {scores.gap:.1e}; train again"

@@ -1,0 +1,66 @@
+"""Whom to contact first: expected gain within capacity, rest days and the hold-out."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from features.calendar import period_start
+from training.bundle import Info
+from training.value import amounts, gains
+
+SALT = "tsunagi hold-out 1"
+ACTIONS = ("contact", "held_out", "resting", "beyond_capacity", "no_gain")
+
+
+def held_out(units: Sequence[str], share: float) -> np.ndarray:
+    """(n,) bool: the stable random share of units never listed for contact, the same for every model and date."""
+    limit = int(share * 2**64)
+    return np.array([_draw(unit) < limit for unit in units], bool)
+
+
+def _draw(unit: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{SALT}\0{unit}".encode()).digest()[:8])
+
+
+def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.DataFrame:
+    """One row per customer, in the frame's order: value_at_risk, gain, held_out, action, rank (1 = first).
+
+    value_at_risk is score × amount. Contacts of the running period are counted from ``last_contact``, one per
+    customer. Who is to be contacted comes first, then the rest, each by gain; ties by customer.
+    """
+    amount = amounts(frame, info.value)
+    result = pd.DataFrame(
+        {"value_at_risk": score * amount, "gain": gains(score, amount, info.value, info.gain)}
+    )
+    result["held_out"] = held_out(frame["unit"].tolist(), info.holdout)
+    contacted = pd.to_datetime(frame["last_contact"]).reset_index(drop=True)
+    resting = contacted >= pd.Timestamp(as_of - timedelta(days=info.capacity.rest_days))
+    blocked = {"held_out": result["held_out"], "resting": resting, "no_gain": ~(result["gain"] > 0)}
+    result["action"] = np.select(list(blocked.values()), list(blocked), "beyond_capacity")
+    by_gain = _by_gain(result, frame)
+    free = (result["action"] == "beyond_capacity").to_numpy()
+    start = pd.Timestamp(period_start(as_of, info.capacity.per))
+    for rows in _teams(frame, info.capacity.by):
+        left = max(info.capacity.contacts - int((contacted[rows] >= start).sum()), 0)
+        result.loc[by_gain[(rows & free)[by_gain]][:left], "action"] = "contact"
+    first = (result["action"] == "contact").to_numpy()
+    order = np.concatenate([by_gain[first[by_gain]], by_gain[~first[by_gain]]])
+    result["rank"] = 0
+    result.loc[order, "rank"] = np.arange(1, len(order) + 1)
+    return result
+
+
+def _by_gain(result: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
+    keys = pd.DataFrame({"gain": -result["gain"], "id": frame["customer_id"].to_numpy()})
+    return keys.sort_values(["gain", "id"]).index.to_numpy()
+
+
+def _teams(frame: pd.DataFrame, by: str | None) -> list[np.ndarray]:
+    """Row masks that share one capacity: one per owner (rows without owner together), or one for the whole team."""
+    if by is None:
+        return [np.ones(len(frame), bool)]
+    owner = frame["owner"].fillna("").to_numpy()
+    return [owner == name for name in sorted(set(owner))]

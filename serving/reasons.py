@@ -1,0 +1,140 @@
+"""Contributions of features -> log-odds and points of families, with the facts behind them (DESIGN §8)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.catalogue import Feature
+from features.config import Language
+from serving.sentences import Fact, prior, sentence, words
+
+NEAR = 1e-6
+BESIDE = {
+    "count": ("trend",),
+    "trend": ("count",),
+    "recency": ("gap",),
+    "gap_ratio": ("recency", "gap"),
+    "last": ("change",),
+    "change": ("last",),
+    "open": ("oldest_open_days",),
+    "oldest_open_days": ("open",),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """n rows, k families. ``lead``: position of the feature that speaks for the family."""
+
+    families: tuple[str, ...]
+    log_odds: np.ndarray
+    points: np.ndarray
+    lead: np.ndarray
+
+
+def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray) -> Parts:
+    """Sum contributions (n, f) by family; points = log-odds × slope, (n,), the mean slope of the calibrator."""
+    names = tuple(dict.fromkeys(families))
+    log_odds = np.zeros((len(contributions), len(names)))
+    lead = np.zeros(log_odds.shape, np.int64)
+    for position, family in enumerate(names):
+        columns = np.array([i for i, name in enumerate(families) if name == family])
+        own = contributions[:, columns]
+        log_odds[:, position] = own.sum(axis=1)
+        toward = np.where(log_odds[:, position] < 0, -1.0, 1.0)
+        lead[:, position] = columns[np.argmax(own * toward[:, None], axis=1)]
+    return Parts(names, log_odds, log_odds * slope[:, None], lead)
+
+
+def mean_slope(
+    score: np.ndarray, margin: np.ndarray, base_score: float, base_margin: float, slope_at_base: float
+) -> np.ndarray:
+    """(p − p₀) / (m − m₀), (n,): the Aumann–Shapley factor along the straight path; its limit g′(m₀) when m → m₀."""
+    step = margin - base_margin
+    near = np.abs(step) < NEAR
+    return np.where(near, slope_at_base, (score - base_score) / np.where(near, 1.0, step))
+
+
+class Facts:
+    """The raw numbers of a snapshot, ready to be put beside the reasons of its rows."""
+
+    def __init__(self, features: Iterable[Feature], frame: pd.DataFrame):
+        self._features = {feature.name: feature for feature in features}
+        self._at = {(f.source, f.measure, f.days): f.name for f in self._features.values()}
+        self._frame = frame
+        self._columns: dict[str, list[Fact]] = {}
+
+    def of(self, name: str, row: int, changed: Mapping[str, Any] | None = None) -> dict[str, Fact]:
+        """The feature's measure and those its sentence compares it with.
+
+        In a what-if, a comparison is left out unless both sides were changed, for it would mix two worlds.
+        """
+        feature, given = self._features[name], changed or {}
+        facts = {feature.measure: self._column(name)[row]}
+        for measure in BESIDE.get(feature.measure, ()):
+            beside = self._at.get((feature.source, measure, feature.days))
+            if beside is not None and (beside in given) == (name in given):
+                facts[measure] = self._column(beside)[row]
+        return facts
+
+    def _column(self, name: str) -> list[Fact]:
+        if name not in self._columns:
+            self._columns[name] = _plain(self._frame[name])
+        return self._columns[name]
+
+
+def record(
+    split: Parts, names: Sequence[str], facts: Facts, row: int, changed: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """All families of one row as numbers: family -> log_odds, points, feature, facts."""
+    return {
+        family: {
+            "log_odds": float(split.log_odds[row, position]),
+            "points": float(split.points[row, position]),
+            "feature": names[split.lead[row, position]],
+            "facts": facts.of(names[split.lead[row, position]], row, changed),
+        }
+        for position, family in enumerate(split.families)
+    }
+
+
+def top(families: Mapping[str, Any], limit: int) -> list[str]:
+    """The families with the largest points, either way; those without any influence are left out."""
+    moved = [name for name, part in families.items() if part["log_odds"] != 0]
+    return sorted(moved, key=lambda name: (-abs(families[name]["points"]), name))[:limit]
+
+
+def told(
+    families: Mapping[str, Any], features: Mapping[str, Feature], limit: int, lang: Language
+) -> list[dict[str, Any]]:
+    """The top reasons of one row in words: family, direction, log_odds, points, facts, text."""
+    return [
+        _told(name, families[name], features[families[name]["feature"]], lang)
+        for name in top(families, limit)
+    ]
+
+
+def _told(family: str, part: Mapping[str, Any], feature: Feature, lang: Language) -> dict[str, Any]:
+    raises = part["log_odds"] > 0
+    before = prior(part["facts"])
+    text = sentence(feature, part["facts"], lang)
+    return {
+        "family": family,
+        "direction": "raises" if raises else "lowers",
+        "log_odds": part["log_odds"],
+        "points": part["points"],
+        "facts": {
+            "feature": feature.name,
+            "days": feature.days,
+            **part["facts"],
+            **({} if before is None else {"prior": before}),
+        },
+        "text": text if raises else text + words(lang)["lowers"],
+    }
+
+
+def _plain(column: pd.Series) -> list[Fact]:
+    values = column.astype(object).where(column.notna(), None).tolist()
+    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]

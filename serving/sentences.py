@@ -1,0 +1,157 @@
+"""Stored facts in words, made on reading: English and Japanese from one choice of sentence."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from features.catalogue import Feature
+from features.config import Language
+
+Fact = float | int | str | None
+Facts = Mapping[str, Fact]
+Choice = tuple[str, str, dict[str, Any]]
+COUNTS_BELOW = 10
+USUAL_SPIKE = 0.5
+
+
+@cache
+def words(lang: Language) -> dict[str, Any]:
+    """Everything the project says in one language."""
+    return yaml.safe_load((Path(__file__).parent / "locale" / f"{lang}.yaml").read_text(encoding="utf-8"))
+
+
+def prior(facts: Facts) -> int | None:
+    """The count of the window before, from trend = ln((count + 1) / (prior + 1)); exact, null when not known."""
+    count, trend = facts.get("count"), facts.get("trend")
+    if not isinstance(count, int | float) or not isinstance(trend, int | float):
+        return None
+    return round((count + 1) * math.exp(-trend) - 1)
+
+
+def sentence(feature: Feature, facts: Facts, lang: Language) -> str:
+    """One sentence about the leading feature of a family, with its window and its own earlier level.
+
+    ``facts`` maps measures of the feature's source (the same window for windowed ones) to numbers, text or None.
+    """
+    group, variant, numbers = _choose(feature, facts)
+    vocabulary = words(lang)
+    label = feature.label.get(lang) or feature.label.get("en") or feature.source.replace("_", " ")
+    filled = {name: _written(name, number, feature, lang) for name, number in numbers.items()}
+    for name in ("window", "before"):
+        filled[name] = _plural(vocabulary[name], feature.days or 7)
+    template = vocabulary["sentences"][group][variant]
+    return template.format(Label=label[:1].upper() + label[1:], label=_within(label, lang), **filled)
+
+
+def number(value: float) -> str:
+    """A number as people read it: 1,234 · 56.7 · 0.31."""
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _written(name: str, value: Any, feature: Feature, lang: Language) -> str:
+    vocabulary = words(lang)
+    if isinstance(value, str):
+        return value
+    if name in ("ago", "gap", "oldest", "age", "until", "since", "active"):
+        return _plural(vocabulary["days"], value)
+    if name == "entities":
+        entity = feature.family.removeprefix(f"{feature.source}_").removesuffix("_id").replace("_", " ")
+        known = vocabulary["entity"].get(entity, entity)
+        return _plural(vocabulary["entities"], value, entity=entity if lang == "en" and value == 1 else known)
+    return f"{value:+.1f}" if name == "deviation" else number(value)
+
+
+def _plural(forms: Mapping[str, str], value: float, **more: str) -> str:
+    text = number(value)
+    return forms["one" if text == "1" else "many"].format(n=text, **more)
+
+
+def _within(label: str, lang: Language) -> str:
+    return label if lang == "ja" or label[:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _choose(feature: Feature, facts: Facts) -> Choice:
+    """Which sentence, and the numbers it needs."""
+    measure, value = feature.measure, facts.get(feature.measure)
+    if measure in ("count", "trend"):
+        return "count", *_count(facts)
+    if value is None:
+        return measure, "null", {}
+    if measure == "days":
+        return measure, "some" if value else "none", {"active": value}
+    if measure == "distinct":
+        return measure, "some" if value else "none", {"entities": value}
+    if measure in ("recency", "gap_ratio"):
+        return measure, *_silence(measure, facts)
+    if measure == "spike":
+        return measure, _sign(value, "above", "usual", "below", USUAL_SPIKE), {"deviation": value}
+    if measure in ("last", "change"):
+        return _rating(facts)
+    if measure in ("open", "oldest_open_days"):
+        return _open(facts)
+    if measure == "days_to_renewal":
+        return measure, _sign(value, "future", "today", "past"), {"until": value, "since": abs(float(value))}
+    if feature.unit == "flag":
+        return measure, "flag" if value else "no_flag", {}
+    names = {"tenure": "ago", "gap": "gap", "tenure_days": "age"}
+    return measure, "some", {names.get(measure, "value"): value}
+
+
+def _count(facts: Facts) -> tuple[str, dict[str, Any]]:
+    count, trend, before = facts.get("count"), facts.get("trend"), prior(facts)
+    if count is None:
+        return _sign(trend or 0.0, "trend_rose", "trend_same", "trend_fell"), {}
+    numbers = {"count": count, "prior": before}
+    if before is None:
+        return ("alone" if count else "none"), {"count": count}
+    if count == 0:
+        return ("stopped" if before else "silent"), numbers
+    if count == before:
+        return "same", numbers
+    if before < COUNTS_BELOW:
+        return "few", numbers
+    percent = round(100 * (float(count) - before) / before)
+    return _sign(percent, "rose", "steady", "fell"), {**numbers, "percent": abs(percent)}
+
+
+def _silence(measure: str, facts: Facts) -> tuple[str, dict[str, Any]]:
+    recency, gap = facts.get("recency"), facts.get("gap")
+    numbers = {"ago": recency, "gap": gap, "ratio": facts.get("gap_ratio")}
+    if measure == "gap_ratio":
+        return ("some", {"ratio": numbers["ratio"]}) if recency is None or gap is None else ("full", numbers)
+    if recency == 1:
+        return "yesterday", {}
+    return ("some", {"ago": recency}) if gap is None else ("usual", {"ago": recency, "gap": gap})
+
+
+def _rating(facts: Facts) -> Choice:
+    last, change = facts.get("last"), facts.get("change")
+    if change is None:
+        return "last", "some", {"value": last}
+    variant = _sign(change, "rose", "same", "fell")
+    if last is None:
+        return "change", f"{variant}_by", {"step": abs(float(change))}
+    return "change", variant, {"last": last, "prior": float(last) - float(change)}
+
+
+def _open(facts: Facts) -> Choice:
+    count, oldest = facts.get("open"), facts.get("oldest_open_days")
+    if count is None:
+        return "oldest_open_days", "some" if oldest else "none", {"oldest": oldest}
+    if not count:
+        return "open", "none", {}
+    return (
+        ("open", "aged", {"count": count, "oldest": oldest}) if oldest else ("open", "some", {"count": count})
+    )
+
+
+def _sign(value: Fact, above: str, between: str, below: str, margin: float = 0.0) -> str:
+    return above if float(value or 0) > margin else below if float(value or 0) < -margin else between

@@ -1,0 +1,223 @@
+"""What was scored and published, in tables. Rows of a run are seen only after one short transaction points to it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Engine,
+    ForeignKey,
+    Index,
+    String,
+    create_engine,
+    delete,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+BATCH = 10_000
+
+
+class Base(DeclarativeBase):
+    """The tables; ``migrations`` makes them."""
+
+
+class Run(Base):
+    """The ledger: one row per attempt to make one list. Times are UTC without zone; ``horizon`` is half-open."""
+
+    __tablename__ = "runs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    as_of: Mapped[date]
+    state: Mapped[str] = mapped_column(String(16))
+    bundle: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(12))
+    grade: Mapped[str] = mapped_column(String(1))
+    rule: Mapped[str | None] = mapped_column(String(64))
+    base_rate: Mapped[float]
+    reference: Mapped[float]
+    horizon_start: Mapped[date]
+    horizon_end: Mapped[date]
+    features: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    snapshot: Mapped[str] = mapped_column(String(255))
+    content: Mapped[str] = mapped_column(String(64))
+    rows: Mapped[int]
+    message: Mapped[str] = mapped_column(String(2000))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class Score(Base):
+    """One customer in one run. ``families``: every reason as numbers; sentences are made on reading."""
+
+    __tablename__ = "scores"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    rank: Mapped[int]
+    name: Mapped[str | None] = mapped_column(String(255))
+    owner: Mapped[str | None] = mapped_column(String(255))
+    renewal: Mapped[date | None]
+    score: Mapped[float]
+    margin: Mapped[float]
+    percentile: Mapped[float]
+    band: Mapped[str] = mapped_column(String(8))
+    change: Mapped[float | None]
+    value_at_risk: Mapped[float]
+    gain: Mapped[float]
+    held_out: Mapped[bool]
+    action: Mapped[str] = mapped_column(String(16))
+    families: Mapped[dict[str, Any]] = mapped_column(JSON)
+    __table_args__ = (Index("scores_by_customer", "customer_id"), Index("scores_by_rank", "run_id", "rank"))
+
+
+class LeftOut(Base):
+    """A customer in sight but not at risk in one run: ``already_leaving`` or ``opted_out``."""
+
+    __tablename__ = "left_out"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    status: Mapped[str] = mapped_column(String(32))
+
+
+class Published(Base):
+    """The pointer: which run is the list of a model and date."""
+
+    __tablename__ = "published"
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    as_of: Mapped[date] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+
+
+class Key(Base):
+    """An API key. Only its SHA-256 is kept."""
+
+    __tablename__ = "keys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+
+
+@cache
+def connect(url: str) -> Engine:
+    """The engine of a store; SQLite waits up to 30 s for another writer."""
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine = create_engine(url, connect_args={"timeout": 30} if sqlite else {})
+    if sqlite:
+        event.listen(engine, "connect", _sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _sqlite(connection: Any, _: Any) -> None:
+    """Transactions begin where SQLAlchemy says, so that a killed migration leaves nothing half made."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the newest version; makes the folder of a new SQLite file."""
+    from alembic import command
+    from alembic.config import Config
+
+    if engine.url.get_backend_name() == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def begin(session: Session, run: Run) -> int:
+    """Enter a run in the ledger; returns its id."""
+    session.add(run)
+    session.commit()
+    return run.id
+
+
+def stage(
+    session: Session,
+    run_id: int,
+    table: type[Score] | type[LeftOut],
+    rows: Iterable[dict[str, Any]],
+    batch: int = BATCH,
+) -> None:
+    """Write rows of a run that nobody sees yet, in transactions of ``batch`` rows, so that readers never wait long."""
+    for some in _batches(rows, batch):
+        session.execute(insert(table), [{"run_id": run_id, **row} for row in some])
+        session.commit()
+
+
+def publish(session: Session, run: Run, now: datetime) -> None:
+    """Point the list of the run's model and date to it: the one moment at which readers see the new list."""
+    pointer = session.get(Published, (run.model, run.as_of))
+    if pointer is None:
+        session.add(Published(model=run.model, as_of=run.as_of, run_id=run.id))
+    else:
+        session.execute(update(Run).where(Run.id == pointer.run_id).values(state="replaced"))
+        pointer.run_id = run.id
+    run.state, run.ended_at = "published", now
+    session.commit()
+
+
+def clean(session: Session, now: datetime) -> int:
+    """Remove what killed runs staged; returns how many there were. Call it only while holding the daily lock."""
+    dead = list(session.scalars(select(Run.id).where(Run.state == "staging")))
+    for run_id in dead:
+        for table in (Score, LeftOut):
+            session.execute(delete(table).where(table.run_id == run_id))
+        session.execute(update(Run).where(Run.id == run_id).values(state="abandoned", ended_at=now))
+        session.commit()
+    return len(dead)
+
+
+def published(session: Session, model: str, as_of: date | None = None) -> Run | None:
+    """The published run of a model and date; of the latest date without one."""
+    found = select(Run).join(Published, Published.run_id == Run.id).where(Published.model == model)
+    if as_of is not None:
+        found = found.where(Published.as_of == as_of)
+    return session.scalars(found.order_by(Published.as_of.desc()).limit(1)).first()
+
+
+def before(session: Session, model: str, as_of: date) -> dict[str, float]:
+    """customer_id -> score of the model's newest list older than ``as_of``; empty when there is none."""
+    older = select(Published.run_id).where(Published.model == model, Published.as_of < as_of)
+    run_id = session.scalar(older.order_by(Published.as_of.desc()).limit(1))
+    rows = session.execute(select(Score.customer_id, Score.score).where(Score.run_id == run_id))
+    return {row.customer_id: row.score for row in rows}
+
+
+def listed(session: Session, run_id: int, limit: int | None = None) -> Iterator[Score]:
+    """The rows of a list in rank order."""
+    rows = select(Score).where(Score.run_id == run_id).order_by(Score.rank).limit(limit)
+    return iter(session.scalars(rows.execution_options(yield_per=BATCH)))
+
+
+def left_out(session: Session, run_id: int, customers: Sequence[str]) -> dict[str, str]:
+    """customer_id -> status of those asked for that a run left out."""
+    rows = select(LeftOut.customer_id, LeftOut.status).where(LeftOut.run_id == run_id)
+    return dict(session.execute(rows.where(LeftOut.customer_id.in_(customers))).all())
+
+
+def history(session: Session, customer_id: str) -> list[tuple[Run, Score]]:
+    """Everything published about one customer, newest first."""
+    rows = select(Run, Score).join(Published, Published.run_id == Run.id).join(Score, Score.run_id == Run.id)
+    ordered = rows.where(Score.customer_id == customer_id).order_by(Run.as_of.desc(), Run.model)
+    return [(run, score) for run, score in session.execute(ordered)]
+
+
+def _batches(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    remaining = iter(rows)
+    while some := list(islice(remaining, size)):
+        yield some

@@ -1,0 +1,222 @@
+"""The daily job: what it publishes, what it refuses, what it says."""
+
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from features.catalogue import Feature
+from features.config import Population, Seen
+from serving import __main__ as doors
+from serving import checks, daily, risk_list, scoring, store
+from tests.service import world as worlds
+from tests.unit.bundles import frame, rule_bundle
+
+
+@pytest.fixture
+def world(workspace, tmp_path):
+    made = worlds.make(tmp_path / tmp_path.name)
+    made.place(worlds.bundle())
+    return made
+
+
+def door(monkeypatch, capsys, *arguments):
+    """Run a command as typed; returns exit code, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["serving", *map(str, arguments)])
+    try:
+        code = doors.main()
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def test_a_list_holds_every_customer_at_risk_once_with_everything_about_it(world):
+    made = world.publish(worlds.LAST_WEEK)
+    made = world.publish()
+    content = json.loads(made.json.read_text())
+    rows = content["rows"]
+    assert made.rows == len(rows) == 58 and [row["rank"] for row in rows] == list(range(1, 59))
+    ids = {row["customer_id"] for row in rows}
+    assert len(ids) == 58 and not ids & {worlds.LEAVING, worlds.OPTED_OUT} and worlds.SILENT in ids
+    assert content["as_of"] == "2026-02-01" and content["grade"] == "B" and content["note"] is None
+    assert all(row["change"] is not None and len(row["reasons"]) >= 2 for row in rows)
+    actions = [row["action"] for row in rows]
+    assert actions[: actions.count("contact")] == ["contact"] * actions.count("contact")
+    assert {"contact", "held_out", "resting", "beyond_capacity"} <= set(actions)
+    assert all(row["held_out"] == (row["action"] == "held_out") for row in rows)
+    gains = [row["gain"] for row in rows if row["action"] != "contact"]
+    assert gains == sorted(gains, reverse=True)
+    resting = {row["customer_id"] for row in rows if row["action"] == "resting"}
+    assert resting <= {"C-0010", "C-0011", "C-0012", "C-0013"}
+    with world.session() as session:
+        run = store.published(session, "churn")
+        for row in store.listed(session, run.id):
+            points = sum(part["points"] for part in row.families.values())
+            log_odds = sum(part["log_odds"] for part in row.families.values())
+            assert abs(points - (row.score - run.reference)) < 1e-9
+            base = daily.champions(world.config)["churn"].base_margin
+            assert abs(log_odds - (row.margin - base)) < 1e-9
+
+
+def test_the_first_list_has_no_change(world):
+    assert all(row["change"] is None for row in json.loads(world.publish().json.read_text())["rows"])
+
+
+def test_the_csv_opens_safely_in_a_spreadsheet(world):
+    raw = world.publish().csv.read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+    named = {row["customer_id"]: row for row in rows}
+    assert named["C-0000"]["name"] == "'=Company 0" and named["C-0001"]["name"] == "会社1"
+    assert float(named["C-0001"]["points_1"]) and named["C-0001"]["model_version"]
+    assert all(row["grade"] == "B" and row["as_of"] == "2026-02-01" for row in rows)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "＝", "＠"])
+def test_no_cell_begins_a_formula(start):
+    assert risk_list._safe(f"{start}1+1") == f"'{start}1+1"
+    assert risk_list._safe("a=1") == "a=1" and risk_list._safe(-1.5) == -1.5 and risk_list._safe(None) is None
+
+
+def test_a_rule_list_says_that_it_is_one(world, monkeypatch, capsys):
+    plain = worlds.bundle().info
+    same = ("population", "outcome", "windows", "history_days", "timezone", "value", "capacity")
+    world.place(rule_bundle(**{name: getattr(plain, name) for name in same}))
+    made = world.publish()
+    content = json.loads(made.json.read_text())
+    assert content["grade"] == "C" and content["note"].startswith("Ranked by a simple rule (login_recency)")
+    assert "Ranked by a simple rule" in made.csv.read_text("utf-8-sig")
+    code, out, _ = door(monkeypatch, capsys, "list", world.path, "churn", "--lang", "ja")
+    assert code == 0 and "単純なルール" in out
+
+
+def test_the_doors_publish_print_and_repeat(world, monkeypatch, capsys):
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path)
+    assert code == 0 and "58 customers, published" in out and "Next: python -m serving list" in out
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", "2026-02-01", "--json")
+    (again,) = json.loads(out.splitlines()[-1])["lists"]
+    assert code == 0 and again["published"] is False and len(again["content"]) == 64
+    code, out, _ = door(monkeypatch, capsys, "list", world.path, "churn", "--top", "2")
+    assert code == 0 and "Points and reasons" in out and "bentoml serve" in out
+    code, out, _ = door(monkeypatch, capsys, "list", world.path, "churn", "--lang", "ja", "--json")
+    printed = json.loads(out.splitlines()[-1])
+    assert (
+        code == 0 and len(printed["rows"]) == 10 and printed["rows"][0]["reasons"][0]["text"].endswith("。")
+    )
+
+
+def test_keys_are_shown_once_and_revoked(world, monkeypatch, capsys):
+    code, out, _ = door(
+        monkeypatch, capsys, "keys", "create", world.path, "--name", "crm", "--days", "30", "--json"
+    )
+    made = json.loads(out.splitlines()[-1])
+    assert code == 0 and made["key"].startswith("tsu_") and made["expires_at"]
+    code, out, _ = door(monkeypatch, capsys, "keys", "create", world.path, "--name", "demo")
+    assert code == 0 and "tsu_" in out and "Next: curl" in out
+    assert door(monkeypatch, capsys, "keys", "revoke", world.path, "--name", "crm")[0] == 0
+    code, _, err = door(monkeypatch, capsys, "keys", "revoke", world.path, "--name", "crm")
+    assert code == 2 and "there is no key crm" in err
+
+
+@pytest.mark.parametrize("command", ["daily", "list", "keys"])
+def test_help_gives_an_example(monkeypatch, capsys, command):
+    code, out, _ = door(monkeypatch, capsys, command, "--help")
+    assert code == 0 and f"example:\n  python -m serving {command}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "CONFIG", "churn"), "no list of churn for any date"),
+        (("list", "CONFIG", "churn", "--as-of", "today"), "--as-of today: write a date"),
+        (("list", "CONFIG", "churn", "--top", "0"), "a whole number from 1"),
+        (("daily", "CONFIG", "--as-of", "2026-13-01"), "write a date such as"),
+        (("daily", "CONFIG", "--set", "modles=[churn]"), "unknown key (did you mean models?)"),
+        (("daily", "CONFIG", "--set", "models=[churn,upsell]"), "no champion yet for upsell"),
+        (("keys", "create", "CONFIG", "--name", " "), "a key needs a name"),
+    ],
+)
+def test_bad_input_is_one_clear_message(world, monkeypatch, capsys, arguments, message):
+    code, _, err = door(
+        monkeypatch, capsys, *(world.path if part == "CONFIG" else part for part in arguments)
+    )
+    assert code == 2 and message in err
+    assert not (world.config.home / "lists").exists()
+
+
+def test_a_second_job_says_so(world, monkeypatch, capsys):
+    with daily.alone(world.config.home):
+        code, out, _ = door(monkeypatch, capsys, "daily", world.path)
+    assert code == 1 and "another daily job is running" in out
+
+
+@pytest.mark.parametrize(
+    ("as_of", "changes", "message"),
+    [
+        (date(2026, 2, 20), {}, "feed: the data end before 2026-02-01"),
+        (worlds.TODAY, {"timezone": "UTC"}, "schema: timezone was UTC in training, is Asia/Tokyo"),
+        (worlds.TODAY, {"history_days": 300}, "schema: history_days was 300"),
+        (date(2025, 2, 1), {}, "rows: no customer is at risk"),
+    ],
+)
+def test_a_failed_check_publishes_nothing_and_says_which(world, monkeypatch, capsys, as_of, changes, message):
+    world.publish(worlds.LAST_WEEK)
+    world.place(worlds.bundle(**changes))
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", as_of)
+    assert code == 1 and message in out
+    with world.session() as session:
+        assert store.published(session, "churn").as_of == worlds.LAST_WEEK
+        refused = session.scalars(select(store.Run).where(store.Run.state == "refused")).all()
+        assert len(refused) == 1 and message in refused[0].message
+    assert {path.stem for path in (world.config.home / "lists").iterdir()} == {"churn-2026-01-25"}
+
+
+def test_a_feed_that_died_is_noticed(world, monkeypatch, capsys):
+    logins = world.path.parent / "data" / "logins.parquet"
+    rows = pd.read_parquet(logins)
+    rows[rows["at"] < "2026-01-10"].to_parquet(logins, index=False)
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", "2026-02-01")
+    assert code == 1 and "feed:" in out and "login" in out
+
+
+def test_a_feature_that_changed_its_kind_or_is_gone_is_schema_drift():
+    info = worlds.bundle().info
+    plan = Feature("plan", "plan", "attribute", None, "plan", "number", "value", {})
+    found = list(checks.of_schema(info, worlds_data(info), (plan,)))
+    assert "schema: the feature login_recency was a number and is missing; train again" in found
+    assert "schema: the feature plan was a category and is number; train again" in found
+
+
+def worlds_data(info):
+    return SimpleNamespace(timezone=info.timezone, history_days=info.history_days)
+
+
+def test_one_score_for_all_or_no_score_at_all_is_refused(world):
+    good = scoring.score(worlds.bundle(), frame(50))
+    assert not list(checks.of_scores(good))
+    flat = replace(good, score=good.score * 0 + 0.3)
+    broken = replace(good, score=good.score * float("nan"), gap=1e-3)
+    assert "spread" in next(checks.of_scores(flat))
+    assert [text.split(":")[0] for text in checks.of_scores(broken)] == ["scores", "reasons"]
+
+
+def test_customers_that_stand_twice_are_refused():
+    twice = pd.DataFrame({"customer_id": ["a", "b", "a"]})
+    assert list(checks.of_rows(twice)) == [
+        "rows: 1 customers stand twice; make the id column of the customers unique"
+    ]
+
+
+def test_data_that_no_longer_fit_the_model_are_named(world):
+    world.place(worlds.bundle(population=Population(seen=Seen(streams=("visit",), days=30))))
+    with pytest.raises(daily.DataError, match="no stream visit"):
+        world.publish()

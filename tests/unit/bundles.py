@@ -1,0 +1,110 @@
+"""Tiny bundles on synthetic frames, for every test that needs one."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from features.config import Inactivity, Population, Windows
+from training.bundle import Bundle, seal
+from training.calibration import Calibrator
+from training.columns import Column, encode
+from training.info import Info, Metric, Reference
+from training.models import Categories, Linear, Numbers, Rule, Trees
+from training.value import Capacity, Value
+
+COLUMNS: list[Column] = [
+    Column(name="login_recency", source="login", measure="recency", days=None, family="login", kind="number",
+           unit="days", label={"en": "Logins", "ja": "ログイン"}, categories=None),
+    Column(name="login_count_28d", source="login", measure="count", days=28, family="login", kind="number",
+           unit="count", label={"en": "Logins", "ja": "ログイン"}, categories=None),
+    Column(name="tenure_days", source="customer", measure="tenure_days", days=None, family="tenure", kind="number",
+           unit="days", label={"en": "Customer age", "ja": "利用期間"}, categories=None),
+    Column(name="plan", source="plan", measure="attribute", days=None, family="plan", kind="category",
+           unit="category", label={"en": "Plan", "ja": "プラン"}, categories=["basic", "free", "pro"]),
+]  # fmt: skip
+
+
+def frame(rows: int = 400, seed: int = 0, as_of: date = date(2026, 1, 1)) -> pd.DataFrame:
+    """A snapshot frame of one as-of date: ids, side columns, the features of COLUMNS, an outcome they explain."""
+    random = np.random.default_rng(seed)
+    recency = random.integers(1, 60, rows).astype(float)
+    count = random.poisson(600 / (recency + 5)).astype(float)
+    plan = random.choice(["basic", "free", "pro"], rows).astype(object)
+    margin = 0.08 * recency - 0.05 * count + (plan == "free") - 2.5
+    recency[random.random(rows) < 0.05] = np.nan
+    plan[random.random(rows) < 0.05] = None
+    ids = [f"C-{number:05d}" for number in range(rows)]
+    return pd.DataFrame({
+        "customer_id": ids, "unit": ids, "as_of": pd.Timestamp(as_of).as_unit("s"),
+        "outcome": (random.random(rows) < 1 / (1 + np.exp(-margin))).astype(float),
+        "name": None, "owner": random.choice(["ann@example.com", "bob@example.com"], rows),
+        "renewal": pd.Series(pd.NaT, index=range(rows), dtype="datetime64[s]"),
+        "last_contact": pd.Series(pd.NaT, index=range(rows), dtype="datetime64[s]"),
+        "login_recency": recency, "login_count_28d": count,
+        "tenure_days": random.integers(28, 900, rows).astype(float), "plan": pd.Series(plan, dtype=object),
+    })  # fmt: skip
+
+
+def _info(kind: str, grade: str, columns: list[Column], changes: dict) -> Info:
+    metric = Metric(value=0.8, low=0.75, high=0.85)
+    content = {
+        "model": "churn", "kind": kind, "grade": grade, "rule": "login_recency", "features": columns,
+        "population": Population.model_validate({"seen": {"streams": ["login"], "days": 90}}),
+        "outcome": Inactivity(kind="inactivity", streams=("login",), horizon_days=30), "windows": Windows(days=(28,)),
+        "history_days": 400, "timezone": "UTC", "value": Value(amount=100.0, contact_cost=1.0), "capacity": Capacity(),
+        "holdout": 0.1, "base_rate": 0.2, "metrics": {"roc_auc": metric}, "fingerprint": "0" * 64, "versions": {},
+        "customers_with_outcome": 80,
+    }  # fmt: skip
+    return Info(**{**content, **changes})
+
+
+def _sealed(
+    info: Info, model: Trees | Linear | Rule, calibrator: Calibrator, training: pd.DataFrame
+) -> Bundle:
+    scores = calibrator(model.margin(encode(training, info.features)))
+    quantiles = np.quantile(scores, np.linspace(0, 1, 1001)).tolist()
+    return seal(
+        info, model, calibrator, Reference(base_margin=model.base_margin, scores=quantiles, features={})
+    )
+
+
+def lightgbm_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bundle:
+    """Ten small trees, grade B; keyword arguments replace fields of Info."""
+    import lightgbm
+
+    training = frame() if training is None else training
+    data = lightgbm.Dataset(encode(training, COLUMNS), training["outcome"], categorical_feature=[3])
+    settings = {"objective": "binary", "num_leaves": 7, "max_depth": 3, "min_data_in_leaf": 10, "verbose": -1,
+                "deterministic": True, "force_row_wise": True, "seed": 0}  # fmt: skip
+    booster = lightgbm.train(settings, data, 10)
+    info = _info("lightgbm", "B", COLUMNS, changes)
+    return _sealed(info, Trees(booster.model_to_string()), Calibrator(1.2, 0.1), training)
+
+
+def logistic_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bundle:
+    """A hand-written linear model, grade B."""
+    numbers = {
+        "low": 0.0,
+        "high": 1000.0,
+        "log": True,
+        "center": 2.0,
+        "scale": 1.0,
+        "missing": 0.4,
+        "expected": 0.1,
+    }
+    terms = (
+        Numbers(**numbers, weight=0.9), Numbers(**numbers, weight=-0.5), Numbers(**numbers, weight=-0.1),
+        Categories(weights=(0.1, 0.6, -0.5), missing=0.2, expected=0.05),
+    )  # fmt: skip
+    info = _info("logistic", "B", COLUMNS, changes)
+    return _sealed(
+        info, Linear(-1.0, terms), Calibrator(1.0, -0.2), frame() if training is None else training
+    )
+
+
+def rule_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bundle:
+    """Days quiet, grade C."""
+    rule = Rule(knots=(1.0, 20.0, 60.0), margins=(-3.0, -1.0, 2.0), missing=-0.5, expected=-1.2)
+    info = _info("rule", "C", COLUMNS[:1], changes)
+    return _sealed(info, rule, Calibrator(1.0, 0.0), frame() if training is None else training)

@@ -1,0 +1,109 @@
+"""Whom to contact first."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.priority import ACTIONS, held_out, plan
+from tests.unit.bundles import rule_bundle
+from training.value import Capacity, Value
+
+MONDAY = date(2026, 3, 2)
+
+
+def info(**changes):
+    plain = {"value": Value(amount=100.0, margin=1.0, effect=0.5, contact_cost=10.0), "holdout": 0.0}
+    return rule_bundle(**{**plain, **changes}).info
+
+
+def people(contacted=(), owners=None, units=None, rows=6):
+    ids = [f"c{i}" for i in range(rows)]
+    last = [
+        pd.Timestamp(when) if when else pd.NaT for when in [*contacted, *[None] * (rows - len(contacted))]
+    ]
+    return pd.DataFrame({
+        "customer_id": ids, "unit": units or ids, "owner": owners or [None] * rows,
+        "last_contact": pd.Series(last, dtype="datetime64[s]"),
+    })  # fmt: skip
+
+
+SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1])
+
+
+def test_gain_ranks_and_capacity_limits():
+    made = plan(people(), SCORES, info(capacity=Capacity(contacts=2)), MONDAY)
+    assert made["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert made["action"].tolist() == ["contact"] * 2 + ["beyond_capacity"] * 3 + ["no_gain"]
+    assert made["gain"].tolist() == pytest.approx([35, 30, 25, 20, 15, -5])
+    assert made["value_at_risk"].tolist() == pytest.approx([90, 80, 70, 60, 50, 10])
+
+
+@pytest.mark.parametrize(
+    ("per", "contacted", "left"),
+    [
+        ("day", ["2026-03-01"], 3),
+        ("week", ["2026-03-02", "2026-03-03"], 1),
+        ("week", ["2026-03-01", "2026-02-28"], 3),
+        ("month", ["2026-03-01", "2026-02-28"], 2),
+        ("month", ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-03"], 0),
+    ],
+)
+def test_contacts_already_made_in_the_running_period_count(per, contacted, left):
+    thursday = date(2026, 3, 5)
+    made = plan(
+        people(contacted, rows=9), np.full(9, 0.9), info(capacity=Capacity(contacts=3, per=per)), thursday
+    )
+    assert (made["action"] == "contact").sum() == left
+
+
+def test_whoever_was_contacted_lately_rests():
+    made = plan(people(["2026-02-16", "2026-02-15"]), SCORES, info(capacity=Capacity(rest_days=14)), MONDAY)
+    assert made["action"].tolist()[:2] == ["resting", "contact"]
+    assert made["rank"][0] > made["rank"][1]
+
+
+def test_each_owner_has_an_own_capacity():
+    owners = ["ann", "ann", "ann", "bob", None, None]
+    scores = np.full(6, 0.9)
+    made = plan(people(owners=owners), scores, info(capacity=Capacity(contacts=1, by="owner")), MONDAY)
+    assert made["action"].tolist() == [
+        "contact",
+        "beyond_capacity",
+        "beyond_capacity",
+        "contact",
+        "contact",
+        "beyond_capacity",
+    ]
+    assert made["rank"].tolist() == [1, 4, 5, 2, 3, 6]
+
+
+def test_the_hold_out_is_stable_shared_by_a_unit_and_never_contacted():
+    units = [f"org{i % 40}" for i in range(400)]
+    settings = info(holdout=0.2, capacity=Capacity(contacts=400))
+    made = plan(people(units=units, rows=400), np.full(400, 0.9), settings, MONDAY)
+    assert (made["action"][made["held_out"]] == "held_out").all() and made["held_out"].any()
+    assert made.groupby(units)["held_out"].nunique().max() == 1
+
+
+def test_the_hold_out_share_is_what_was_asked_and_grows_by_adding():
+    ids = [f"customer {i}" for i in range(20_000)]
+    small, large = held_out(ids, 0.1), held_out(ids, 0.3)
+    assert abs(small.mean() - 0.1) < 0.01 and abs(large.mean() - 0.3) < 0.01
+    assert large[small].all()
+    assert not held_out(ids, 0.0).any()
+    assert held_out(["customer 6", "customer 7"], 0.1).tolist() == small[6:8].tolist()
+
+
+def test_ties_are_broken_by_customer_and_row_order_does_not_matter():
+    frame = people()
+    scores = np.array([0.5, 0.9, 0.5, 0.9, 0.5, 0.9])
+    made = plan(frame, scores, info(), MONDAY)
+    assert made["rank"].tolist() == [4, 1, 5, 2, 6, 3]
+    turned = plan(frame.iloc[::-1].reset_index(drop=True), scores[::-1], info(), MONDAY)
+    assert turned["rank"].tolist() == made["rank"].tolist()[::-1]
+
+
+def test_actions_are_known_words():
+    assert set(plan(people(), SCORES, info(), MONDAY)["action"]) <= set(ACTIONS)

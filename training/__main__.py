@@ -1,0 +1,176 @@
+"""The doors of the training room: train | backtest | promote."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from features.command import DONE, REFUSED, Door, progress, say
+from features.config import load, workspace
+from features.errors import InputError
+from training.bundle import Bundle, champion, place, save
+from training.bundle import load as load_bundle
+from training.config import TrainConfig
+from training.gate import decide
+from training.info import Info
+
+if TYPE_CHECKING:
+    from training.job import Evaluation
+
+Answer = tuple[int, dict]
+
+
+def train(chosen: argparse.Namespace) -> Answer:
+    """Choose, grade, refit, record and, where the gate agrees, place the bundle."""
+    from training import job, report
+    from training.refit import refit
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    evaluation = job.evaluate(config, job.snapshot(config, progress), progress)
+    bundle = refit(evaluation, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        answer = report.summary(evaluation) | _keep(evaluation, bundle, Path(folder))
+    _tell(chosen, answer)
+    graded = answer["grade"] != "C" and (answer["promoted"] or config.gate.promote == "never")
+    return DONE if graded else REFUSED, answer
+
+
+def backtest(chosen: argparse.Namespace) -> Answer:
+    """Every candidate and the best rule on every fold; nothing is kept or placed."""
+    from training import job, report
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    evaluation = job.evaluate(config, job.snapshot(config, progress), progress, compare=True)
+    folds = report.records(evaluation.selection) + report.records(evaluation.tests)
+    answer = report.summary(evaluation) | {"folds": folds}
+    say(chosen, report.table(evaluation.selection, evaluation.tests, evaluation.rule))
+    _say_grade(chosen, answer)
+    say(chosen, f"Next: python -m training train {chosen.config}")
+    return REFUSED if answer["grade"] == "C" else DONE, answer
+
+
+def promote(chosen: argparse.Namespace) -> Answer:
+    """Place a registered version by hand; the gate's least grade holds here too."""
+    from training import tracking
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    home, name = workspace(config.data), _name(config)
+    with tempfile.TemporaryDirectory() as folder:
+        path = tracking.download(home, name, chosen.version, Path(folder))
+        bundle = load_bundle(path)
+        promoted, why = decide(bundle.info, config.gate, _current(home, config.model))
+        if promoted:
+            place(path, home, config.model)
+            tracking.crown(home, name, chosen.version)
+    say(chosen, f"{name} {chosen.version}: {why}")
+    say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    card = {"model": config.model, "version": bundle.version, "grade": bundle.info.grade}
+    return DONE if promoted else REFUSED, card | {"promoted": promoted, "promotion": why}
+
+
+def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict:
+    """Record the run and place the bundle; what ``train --json`` says beyond the evaluation."""
+    from training import report, tracking
+
+    config, facts = evaluation.config, report.summary(evaluation)
+    progress("recording the run")
+    _write(evaluation, bundle, facts, folder)
+    kept = tracking.record(
+        home=workspace(config.data),
+        name=_name(config),
+        params=config.model_dump(mode="json"),
+        tags=report.tags(facts, bundle),
+        figures=report.figures(facts),
+        folds=report.series(evaluation.tests),
+        folder=folder,
+        columns=bundle.info.features if bundle else [],
+    )
+    promoted, why = _promote(config, bundle, folder, kept.registered)
+    served = (
+        {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
+    )
+    run = {"run_id": kept.run_id, "registered": kept.registered}
+    return {**served, "promoted": promoted, "promotion": why, **run}
+
+
+def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder: Path) -> None:
+    """The files of the run: the bundle, the facts, the folds, the pictures."""
+    from training import evaluate, plots
+
+    (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
+    (folder / "config.json").write_text(evaluation.config.model_dump_json(indent=1))
+    pd.concat([evaluation.selection, evaluation.tests]).to_csv(folder / "folds.csv", index=False)
+    if bundle:
+        save(bundle, folder / "bundle")
+    if bundle and evaluation.served and len(evaluation.scored):
+        own = evaluate.inputs(evaluation.served, evaluation.rows)
+        plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], folder)
+
+
+def _promote(
+    config: TrainConfig, bundle: Bundle | None, folder: Path, registered: str | None
+) -> tuple[bool, str]:
+    from training import tracking
+
+    home = workspace(config.data)
+    if bundle is None or registered is None:
+        return False, "there is nothing to place"
+    if config.gate.promote == "never":
+        return False, f"gate.promote is never; place it by hand: promote CONFIG --version {registered}"
+    promoted, why = decide(bundle.info, config.gate, _current(home, config.model))
+    if promoted:
+        place(folder / "bundle", home, config.model)
+        tracking.crown(home, _name(config), registered)
+    return promoted, why
+
+
+def _current(home: Path, model: str) -> Info | None:
+    """The card of the champion; None when there is none, or none that can still be read."""
+    placed = champion(home, model)
+    try:
+        return load_bundle(placed).info if placed else None
+    except InputError as error:
+        progress(f"the champion cannot be read and is replaced: {error}")
+        return None
+
+
+def _name(config: TrainConfig) -> str:
+    return f"{config.data.name}-{config.model}"
+
+
+def _tell(chosen: argparse.Namespace, answer: dict) -> None:
+    for name, metric in answer["metrics"].items():
+        say(chosen, f"{name:<18} {metric['value']:.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
+    _say_grade(chosen, answer)
+    say(chosen, f"promoted: {'yes' if answer['promoted'] else 'no'} ({answer['promotion']})")
+    if answer["promoted"]:
+        say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    else:
+        say(chosen, f"Next: python -m training backtest {chosen.config}")
+
+
+def _say_grade(chosen: argparse.Namespace, answer: dict) -> None:
+    say(chosen, f"grade {answer['grade']}: {'; '.join(answer['reasons'])}")
+    say(chosen, f"candidate {answer['candidate'] or 'none'}, best rule {answer['rule'] or 'none'}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    # OpenMP threads that spin while they wait starve each other on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    door = Door("training", "From labelled snapshots to a graded bundle.")
+    example = "configs/saas/churn.yaml"
+    door.add("train", train, "choose, grade, refit, record, place", f"train {example} --set holdout=0.2")
+    door.add("backtest", backtest, "every candidate on every fold, nothing placed", f"backtest {example}")
+    by_hand = door.add("promote", promote, "place a registered version", f"promote {example} --version 3")
+    by_hand.add_argument("--version", required=True, metavar="N", help="the registry's version number")
+    return door.open(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

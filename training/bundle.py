@@ -1,0 +1,184 @@
+"""The only hand-over to serving: a folder of text files, each with its SHA-256. Nothing is ever unpickled."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from features.errors import DataError
+from training.calibration import Calibrator
+from training.columns import encode
+from training.info import Info, Reference
+from training.models import KINDS, Served, dump
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Made by ``seal`` or ``load``. n rows, f features; margins and contributions are log-odds."""
+
+    info: Info
+    model: Served
+    calibrator: Calibrator
+    reference: Reference
+    sha256: str
+
+    @property
+    def version(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def base_margin(self) -> float:
+        """m₀: the margin from which contributions are counted."""
+        return self.reference.base_margin
+
+    @property
+    def base_probability(self) -> float:
+        """p₀ = g(m₀): the starting point of the reasons, not the base rate."""
+        return float(self.calibrator(self.base_margin))
+
+    def matrix(self, frame: pd.DataFrame) -> np.ndarray:
+        """(n, f) float64 in the bundle's column order; null and unknown category → NaN. Raises DataError."""
+        return encode(frame, self.info.features)
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) raw log-odds."""
+        return self.model.margin(matrix)
+
+    def probability(self, margin: np.ndarray) -> np.ndarray:
+        """(n,) calibrated scores."""
+        return self.calibrator(margin)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """(n, f) log-odds; with ``base_margin`` they sum to the margin within 1e-9."""
+        return self.model.contributions(matrix)
+
+    def percentile(self, probability: np.ndarray) -> np.ndarray:
+        """(n,) 0..100: the share of reference scores below, ties counted half."""
+        scores = np.asarray(self.reference.scores)
+        below, upto = (np.searchsorted(scores, probability, side) for side in ("left", "right"))
+        return 50.0 * (below + upto) / len(scores)
+
+    def band(self, probability: np.ndarray) -> np.ndarray:
+        """(n,) "high" (top 10% of reference scores), "medium" (next 20%) or "low"."""
+        percentile = self.percentile(probability)
+        return np.where(percentile >= 90, "high", np.where(percentile >= 70, "medium", "low"))
+
+
+def seal(info: Info, model: Served, calibrator: Calibrator, reference: Reference) -> Bundle:
+    """A bundle in memory, with the checksum its folder will have."""
+    manifest = _manifest(_files(info, model, calibrator, reference))
+    return Bundle(info, model, calibrator, reference, _sha256(manifest))
+
+
+def save(bundle: Bundle, folder: Path) -> None:
+    """Write the bundle to a new folder, or over an old one; equal bundles give equal bytes."""
+    files = _files(bundle.info, bundle.model, bundle.calibrator, bundle.reference)
+    _write({**files, MANIFEST: _manifest(files)}, folder)
+
+
+def load(folder: Path) -> Bundle:
+    """Read and verify a bundle. Raises DataError naming the missing, extra, changed or unknown file."""
+    folder = Path(folder)
+    files = _verified(folder)
+    try:
+        info = Info.model_validate_json(files["bundle.json"])
+        reference = Reference.model_validate_json(files["reference.json"])
+        kind = KINDS[info.kind]
+        model = kind.parse(files[kind.file].decode())
+        calibrator = Calibrator(**json.loads(files["calibrator.json"]))
+    except KeyError as error:
+        raise DataError(f"{folder.name}: {error.args[0]} is missing; train again") from None
+    except (ValidationError, ValueError, TypeError) as error:
+        problem = str(error).splitlines()[0]
+        raise DataError(f"{folder.name}: schema not known to this version ({problem}); train again") from None
+    return Bundle(info, model, calibrator, reference, _sha256((folder / MANIFEST).read_bytes()))
+
+
+def place(folder: Path, home: Path, model: str) -> str:
+    """Put a bundle where the service reads it and make it the champion of ``model``; returns its SHA-256.
+
+    The copy is verified before ``champion-<model>.json`` is atomically replaced; ``sequence`` only rises.
+    """
+    bundle = load(folder)
+    if bundle.info.model != model:
+        raise DataError(f"{folder}: holds the model {bundle.info.model}, not {model}; give a {model} bundle")
+    target = home / "bundles" / bundle.sha256
+    if not target.exists():
+        _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
+    load(target)
+    pointer = _pointer(home, model)
+    sequence = json.loads(pointer.read_text())["sequence"] if pointer.exists() else 0
+    content = {"sha256": bundle.sha256, "model": model, "sequence": sequence + 1}
+    fresh = pointer.with_suffix(".fresh")
+    with fresh.open("w") as file:
+        file.write(dump(content))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(pointer)
+    return bundle.sha256
+
+
+def champion(home: Path, model: str) -> Path | None:
+    """The folder of the placed champion; None when there is none."""
+    pointer = _pointer(home, model)
+    return home / "bundles" / json.loads(pointer.read_text())["sha256"] if pointer.exists() else None
+
+
+def _pointer(home: Path, model: str) -> Path:
+    return home / f"champion-{model}.json"
+
+
+def _files(info: Info, model: Served, calibrator: Calibrator, reference: Reference) -> dict[str, bytes]:
+    texts = {
+        model.file: model.text(),
+        "calibrator.json": dump(vars(calibrator)),
+        "bundle.json": dump(info.model_dump(mode="json")),
+        "reference.json": dump(reference.model_dump(mode="json")),
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
+    for name, content in files.items():
+        (fresh / name).write_bytes(content)
+    fresh.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    return dump({name: _sha256(content) for name, content in files.items()}).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: {MANIFEST} is missing; give the folder of a bundle")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except ValueError:
+        raise DataError(f"{folder}: {MANIFEST} is not JSON; train again or copy the folder again") from None
+    found = {path.name for path in folder.iterdir()} - {MANIFEST}
+    for name in sorted(found ^ set(manifest)):
+        state = "not in the manifest" if name in found else "missing"
+        raise DataError(f"{folder.name}: {name} is {state}; train again or copy the folder again")
+    files = {name: (folder / name).read_bytes() for name in sorted(found)}
+    for name, content in files.items():
+        if _sha256(content) != manifest[name]:
+            raise DataError(f"{folder.name}: {name} was changed; train again or copy the folder again")
+    return files

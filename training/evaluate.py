@@ -1,0 +1,134 @@
+"""Every candidate on every fold: one tidy table of scores, one of figures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from training import metrics
+from training.fit import PARTS, Fitted, fit_candidate, fit_margin, fit_number, parts
+from training.folds import Fold
+from training.rows import Rows
+from training.rules import numbers
+
+Say = Callable[[str], None]
+Stage = Literal["selection", "test"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Train and test positions in the rows; ``name`` is the test date or the part of the units held out."""
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+
+
+def splits(rows: Rows, folds: Sequence[Fold]) -> list[Split]:
+    """The folds as positions; one with a single outcome in train, or none in test, says nothing and is left out."""
+    every = [Split(f.test.isoformat(), rows.on(f.train), rows.on([f.test])) for f in folds]
+    return [split for split in every if _tells(rows, split)]
+
+
+def grouped_splits(rows: Rows, inside: np.ndarray) -> list[Split]:
+    """Cross-validation by unit within these positions, for data too short for selection folds."""
+    part = parts(rows.unit[inside])
+    every = [Split(f"customers {k + 1}/{PARTS}", inside[part != k], inside[part == k]) for k in range(PARTS)]
+    return [split for split in every if _tells(rows, split)]
+
+
+def _tells(rows: Rows, split: Split) -> bool:
+    return len(np.unique(rows.outcome[split.train])) == 2 and rows.outcome[split.test].max(initial=0) == 1
+
+
+def select(rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], say: Say) -> pd.DataFrame:
+    """Figures of every candidate and every rule on every selection split, one row each."""
+    found = []
+    for split in chosen:
+        train, test = rows.take(split.train), rows.take(split.test)
+        for position in numbers(rows.columns):
+            margin = fit_number(position, train).model.margin(test.matrix[:, [position]])
+            found.append(
+                _figures("selection", split.name, rows.columns[position]["name"], True, test, margin)
+            )
+        for candidate in candidates:
+            margin = fit_margin(candidate, train).margin(test.matrix)
+            found.append(_figures("selection", split.name, candidate, False, test, margin))
+            say(
+                f"{split.name}  {candidate}: average precision {found[-1]['average_precision']:.3f} (selection)"
+            )
+    return pd.DataFrame(found)
+
+
+def best(figures: pd.DataFrame, rule: bool) -> str | None:
+    """The candidate or rule of the best mean average precision over the selection folds; the first one on ties."""
+    rows = figures[figures["rule"] == rule] if len(figures) else figures
+    if rows.empty:
+        return None
+    return str(rows.groupby("candidate", sort=False)["average_precision"].mean().idxmax())
+
+
+def score(
+    rows: Rows, tests: Sequence[Split], candidates: Sequence[str], rule: str | None, say: Say
+) -> pd.DataFrame:
+    """Calibrated scores of the candidates and one rule on the test folds, one row per candidate and test row.
+
+    Columns: candidate, fold, customer_id, unit, outcome, score.
+    """
+    tables = []
+    for split in tests:
+        train, test = rows.take(split.train), rows.take(split.test)
+        for candidate in (*candidates, *([rule] if rule else [])):
+            scores = fit_named(candidate, train).score(test.matrix[:, inputs(candidate, rows)])
+            tables.append(_scores(candidate, split.name, test, scores))
+            precision = metrics.average_precision(test.outcome, scores)
+            say(f"{split.name}  {candidate}: average precision {precision:.3f} (test)")
+    return pd.concat(tables, ignore_index=True)
+
+
+def fit_named(name: str, rows: Rows) -> Fitted:
+    """The candidate, or the rule of the column of this name, fitted and calibrated."""
+    if name in ("logistic", "lightgbm"):
+        return fit_candidate(name, rows)
+    return fit_number(inputs(name, rows)[0], rows)
+
+
+def inputs(name: str, rows: Rows) -> list[int]:
+    """Positions of the columns that a candidate or rule reads."""
+    every = list(range(len(rows.columns)))
+    return (
+        every if name in ("logistic", "lightgbm") else [i for i in every if rows.columns[i]["name"] == name]
+    )
+
+
+def figures(scored: pd.DataFrame, candidates: Sequence[str]) -> pd.DataFrame:
+    """Figures of every candidate on every test fold, from the table of ``score``."""
+    found = []
+    for (fold, candidate), part in scored.groupby(["fold", "candidate"], sort=False):
+        outcome, scores = part["outcome"].to_numpy(), part["score"].to_numpy()
+        figure = {"stage": "test", "fold": fold, "candidate": candidate, "rule": candidate not in candidates}
+        drift = {"mean_score": scores.mean(), "drift": scores.mean() - outcome.mean()}
+        found.append({**figure, **_ranking(outcome, scores), **drift})
+    return pd.DataFrame(found)
+
+
+def _figures(stage: Stage, fold: str, name: str, rule: bool, test: Rows, margin: np.ndarray) -> dict:
+    return {"stage": stage, "fold": fold, "candidate": name, "rule": rule, **_ranking(test.outcome, margin)}
+
+
+def _ranking(outcome: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    return {
+        "rows": len(outcome),
+        "base_rate": float(outcome.mean()),
+        "average_precision": metrics.average_precision(outcome, score),
+        "roc_auc": metrics.roc_auc(outcome, score),
+    }
+
+
+def _scores(candidate: str, fold: str, test: Rows, scores: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({
+        "candidate": candidate, "fold": fold, "customer_id": test.customer, "unit": test.unit,
+        "outcome": test.outcome, "score": scores,
+    })  # fmt: skip

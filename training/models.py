@@ -1,0 +1,181 @@
+"""What a bundle can hold: trees, a linear model or a rule.
+
+Each gives ``margin(matrix)``, (n,) log-odds, and ``contributions(matrix)``, (n, f), which with ``base_margin`` sum
+to the margin.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import lightgbm
+
+FEW = 1_000
+
+
+@dataclass(frozen=True)
+class Trees:
+    """A LightGBM model in its text format. Contributions are its exact path-dependent SHAP values."""
+
+    model: str
+    kind: ClassVar[Literal["lightgbm"]] = "lightgbm"
+    file: ClassVar[str] = "model.txt"
+
+    @cached_property
+    def booster(self) -> "lightgbm.Booster":
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.model)
+
+    @cached_property
+    def base_margin(self) -> float:
+        nowhere = np.full((1, self.booster.num_feature()), np.nan)
+        return float(self._predict(nowhere, pred_contrib=True)[0, -1])
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        return self._predict(matrix, raw_score=True)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        return self._predict(matrix, pred_contrib=True)[:, :-1]
+
+    def _predict(self, matrix: np.ndarray, **kind: bool) -> np.ndarray:
+        if len(matrix) == 0:
+            return np.zeros((0, matrix.shape[1] + 1) if "pred_contrib" in kind else 0)
+        threads = 1 if len(matrix) <= FEW else 0
+        return np.asarray(self.booster.predict(matrix, num_threads=threads, **kind))
+
+    def text(self) -> str:
+        return self.model
+
+    @classmethod
+    def parse(cls, text: str) -> "Trees":
+        return cls(text)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One number column of a linear model: weight × (clipped, perhaps log-scaled value − center) / scale."""
+
+    low: float
+    high: float
+    log: bool
+    center: float
+    scale: float
+    weight: float
+    missing: float
+    expected: float
+
+    def term(self, column: np.ndarray) -> np.ndarray:
+        clipped = np.clip(column, self.low, self.high)
+        scaled = np.sign(clipped) * np.log1p(np.abs(clipped)) if self.log else clipped
+        return np.where(np.isnan(column), self.missing, self.weight * (scaled - self.center) / self.scale)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """One category column of a linear model: a weight per code."""
+
+    weights: tuple[float, ...]
+    missing: float
+    expected: float
+
+    def term(self, column: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(column)
+        term = np.full(len(column), self.missing)
+        term[known] = np.asarray(self.weights)[column[known].astype(np.int64)]
+        return term
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A logistic regression: an intercept and one term per column.
+
+    A contribution is a term less its mean in training.
+    """
+
+    intercept: float
+    terms: tuple[Numbers | Categories, ...]
+    kind: ClassVar[Literal["logistic"]] = "logistic"
+    file: ClassVar[str] = "linear.json"
+
+    @property
+    def base_margin(self) -> float:
+        return self.intercept + float(np.sum([term.expected for term in self.terms]))
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        return self.base_margin + self.contributions(matrix).sum(axis=1)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        parts = np.zeros(matrix.shape)
+        for position, term in enumerate(self.terms):
+            parts[:, position] = term.term(matrix[:, position]) - term.expected
+        return parts
+
+    def text(self) -> str:
+        return dump({"intercept": self.intercept, "terms": [vars(term) for term in self.terms]})
+
+    @classmethod
+    def parse(cls, text: str) -> "Linear":
+        content = json.loads(text)
+        terms = [
+            Categories(**{**term, "weights": tuple(term["weights"])})
+            if "weights" in term
+            else Numbers(**term)
+            for term in content["terms"]
+        ]
+        return cls(content["intercept"], tuple(terms))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A ranking by one number: log-odds interpolated between knots, strictly rising (sign 1) or falling (−1).
+
+    Beyond the outermost knots the log-odds creep on by ``CREEP`` × ln(1 + distance / range), so that ranking by
+    score stays ranking by the number. A null has its own cell. ``expected``: the mean margin in training.
+    """
+
+    knots: tuple[float, ...]
+    margins: tuple[float, ...]
+    missing: float
+    expected: float
+    kind: ClassVar[Literal["rule"]] = "rule"
+    file: ClassVar[str] = "rule.json"
+    CREEP: ClassVar[float] = 1e-3
+
+    @property
+    def base_margin(self) -> float:
+        return self.expected
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.margins[-1] >= self.margins[0] else -1
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        number, first, last = matrix[:, 0], self.knots[0], self.knots[-1]
+        beyond = number - np.clip(number, first, last)
+        creep = self.sign * self.CREEP * np.sign(beyond) * np.log1p(np.abs(beyond) / max(last - first, 1.0))
+        return np.where(np.isnan(number), self.missing, np.interp(number, self.knots, self.margins) + creep)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        return self.margin(matrix)[:, None] - self.expected
+
+    def text(self) -> str:
+        return dump(vars(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        content = json.loads(text)
+        return cls(**{**content, "knots": tuple(content["knots"]), "margins": tuple(content["margins"])})
+
+
+Served = Trees | Linear | Rule
+KINDS: dict[str, type[Served]] = {"lightgbm": Trees, "logistic": Linear, "rule": Rule}
+
+
+def dump(content: Any) -> str:
+    """JSON that is byte-equal for equal content; NaN and infinity are refused with ValueError."""
+    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,89 @@
+"""Four pictures of one training, as PNG files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training import metrics
+from training.bundle import Bundle
+
+SAMPLE = 2_000
+
+
+def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, folder: Path) -> None:
+    """Write reliability.png, gains.png, folds.png and families.png.
+
+    scored: test rows with fold, outcome, ``rule`` and, where a candidate was graded, ``score``. matrix: rows to
+    explain.
+    """
+    rankings = [name for name in ("score", "rule") if name in scored]
+    contacts = bundle.info.capacity.contacts
+    _draw(folder / "reliability.png", lambda axes: _reliability(axes, scored, rankings[0]))
+    _draw(folder / "gains.png", lambda axes: _gains(axes, scored, rankings, contacts))
+    _draw(folder / "folds.png", lambda axes: _folds(axes, scored, rankings))
+    _draw(folder / "families.png", lambda axes: _families(axes, bundle, matrix))
+
+
+def families(bundle: Bundle, matrix: np.ndarray) -> pd.Series:
+    """Mean absolute contribution per family in log-odds, largest first, over at most ``SAMPLE`` rows."""
+    step = max(1, len(matrix) // SAMPLE)
+    parts = pd.DataFrame(bundle.contributions(matrix[::step])).T
+    parts.index = pd.Index([column["family"] for column in bundle.info.features])
+    return parts.groupby(level=0).sum().abs().mean(axis=1).sort_values(ascending=False)
+
+
+def _draw(path: Path, draw: Callable[[Axes], None]) -> None:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    draw(figure.subplots())
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _reliability(axes: Axes, scored: pd.DataFrame, ranking: str) -> None:
+    groups = scored.groupby(metrics.bins(scored[ranking].to_numpy()))
+    predicted, happened = groups[ranking].mean(), groups["outcome"].mean()
+    top = max(predicted.max(), happened.max())
+    axes.plot([0, top], [0, top], color="grey", linewidth=1, label="perfect")
+    axes.plot(predicted, happened, marker="o", label="ten equal groups")
+    axes.set(xlabel="mean score", ylabel="share with the outcome", title="Does the score mean what it says?")
+    axes.legend()
+
+
+def _gains(axes: Axes, scored: pd.DataFrame, rankings: list[str], contacts: int) -> None:
+    for name in rankings:
+        found = [_found(part, name) for _, part in scored.groupby("fold")]
+        longest = min(len(curve) for curve in found)
+        axes.plot(np.mean([curve[:longest] for curve in found], axis=0), label=_label(name))
+    axes.axvline(contacts, color="grey", linestyle="--", label=f"capacity: {contacts}")
+    axes.set(xlabel="customers contacted per date", ylabel="share of outcomes found", title="Gains")
+    axes.legend()
+
+
+def _found(part: pd.DataFrame, ranking: str) -> np.ndarray:
+    ordered = part.sort_values(ranking, ascending=False, kind="stable")["outcome"].to_numpy()
+    return np.insert(np.cumsum(ordered) / max(ordered.sum(), 1), 0, 0.0)
+
+
+def _folds(axes: Axes, scored: pd.DataFrame, rankings: list[str]) -> None:
+    parts = dict(list(scored.groupby("fold")))
+    for name in rankings:
+        precision = [
+            metrics.average_precision(p["outcome"].to_numpy(), p[name].to_numpy()) for p in parts.values()
+        ]
+        axes.plot(list(parts), precision, marker="o", label=_label(name))
+    axes.plot(list(parts), [p["outcome"].mean() for p in parts.values()], color="grey", label="base rate")
+    axes.set(ylabel="average precision", title="Later dates", ylim=(0, None))
+    axes.legend()
+
+
+def _families(axes: Axes, bundle: Bundle, matrix: np.ndarray) -> None:
+    shown = families(bundle, matrix).head(12)[::-1]
+    axes.barh(shown.index, shown.to_numpy())
+    axes.set(xlabel="mean |contribution|, log-odds", title="What the scores are made of")
+
+
+def _label(ranking: str) -> str:
+    return {"score": "model", "rule": "best rule"}[ranking]

@@ -1,0 +1,54 @@
+"""The graded recipe refitted on every mature date: the bundle that is served."""
+
+from importlib.metadata import version
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from training.bundle import Bundle, seal
+from training.columns import Column
+from training.evaluate import Say, fit_named, inputs
+from training.info import Info, Kind, Reference, Spread
+from training.job import Evaluation
+
+
+def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
+    """The recipe of what is served, refitted on all mature dates; None when there is nothing to serve."""
+    name, table = evaluation.served, evaluation.rows
+    if name is None:
+        return None
+    say(f"refitting {name} on {len(table.dates)} dates, {len(table):,} rows")
+    with threadpool_limits(1, user_api="blas"):
+        fitted, own = fit_named(name, table), inputs(name, table)
+        columns = [table.columns[position] for position in own]
+        graded = len(evaluation.scored) > 0
+        scores = evaluation.served_scores if graded else fitted.score(table.matrix[:, own])
+        reference = Reference(
+            base_margin=fitted.model.base_margin,
+            scores=np.quantile(scores, np.linspace(0, 1, 1001)).tolist(),
+            features={table.columns[i]["name"]: _spread(table.columns[i], table.matrix[:, i]) for i in own},
+        )
+        return seal(_info(evaluation, fitted.model.kind, columns), fitted.model, fitted.calibrator, reference)
+
+
+def _spread(column: Column, values: np.ndarray) -> Spread:
+    known = values[~np.isnan(values)]
+    nulls = round(1 - len(known) / len(values), 6)
+    if column["kind"] == "category":
+        names = column["categories"] or []
+        shares = np.bincount(known.astype(np.int64), minlength=len(names)) / len(values)
+        return Spread(nulls=nulls, shares=dict(zip(names, shares.round(6).tolist(), strict=True)))
+    deciles = np.quantile(known, np.linspace(0, 1, 11)).tolist() if len(known) else []
+    return Spread(nulls=nulls, deciles=deciles)
+
+
+def _info(evaluation: Evaluation, kind: Kind, columns: list[Column]) -> Info:
+    config, table = evaluation.config, evaluation.rows
+    settings = ("model", "population", "outcome", "grace_days", "windows", "value", "capacity", "holdout")
+    return Info(
+        **{name: getattr(config, name) for name in settings}, kind=kind, grade=evaluation.grade.letter, rule=evaluation.rule, features=columns,
+        history_days=config.data.history_days, timezone=config.data.timezone,
+        base_rate=round(float(table.outcome.mean()), 6), metrics=evaluation.metrics,
+        fingerprint=evaluation.fingerprint, customers_with_outcome=table.customers_with_outcome,
+        versions={name: version(name) for name in ("lightgbm", "numpy", "pandas", "scikit-learn")},
+    )  # fmt: skip
