@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -342,7 +343,12 @@ class SnapshotConfig(Strict):
 
 
 class _Yaml(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not a silent loss."""
+    """Safe YAML in which a key given twice is an error, and only true and false are booleans: `on` and `no` are words."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -350,6 +356,9 @@ class _Yaml(yaml.SafeLoader):
             if key in keys[:position]:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$", re.IGNORECASE), list("tTfF"))
 
 
 def read(path: Path) -> dict:
@@ -401,7 +410,7 @@ def _set(content: dict, override: str) -> None:
         if not isinstance(content, dict):
             raise ConfigError(f"--set {override}: {parent} holds a value, not a section")
     try:
-        content[last] = yaml.safe_load(value)
+        content[last] = yaml.load(value, _Yaml)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: the value is not valid YAML") from None
 

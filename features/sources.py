@@ -125,11 +125,12 @@ class Source:
             return column
         if not kind.is_string():
             raise DataError(f"{label}: {kind} found where a date or time stamp is needed; convert the column")
-        trimmed = column.strip().nullif("")
+        alone = column.name("text").as_table()
+        trimmed = alone["text"].strip().nullif("")
         zoned = trimmed.re_search(_ZONED)
         dates = trimmed.length() <= 10
         unreadable = trimmed.try_cast(dt.Timestamp(timezone="UTC")).isnull() & trimmed.notnull()
-        found = column.as_table().aggregate(
+        found = alone.aggregate(
             zoned=zoned.sum(), dates=dates.sum(), rows=trimmed.count(), bad=unreadable.sum()
         )
         row = self.fetch(found, label).to_pylist()[0]
@@ -144,6 +145,7 @@ class Source:
                 f"{label}: mixed time zones: {zoned_rows:,} of {rows:,} values carry a zone, the others do not; "
                 "write all with a zone or none (then data.yaml: naive_times says which it is)"
             )
+        trimmed = column.strip().nullif("")
         if rows and date_rows == rows:
             return trimmed.cast("date")
         return trimmed.cast(dt.Timestamp(timezone="UTC") if zoned_rows else "timestamp")
@@ -154,12 +156,13 @@ class Source:
             return column.cast("float64")
         if not column.type().is_string():
             raise DataError(f"{label}: {column.type()} found where a number is needed; convert or name another column")
-        trimmed = column.strip().nullif("")
-        parsed = trimmed.try_cast("float64")
-        bad = self.fetch(column.as_table().aggregate(bad=(parsed.isnull() & trimmed.notnull()).sum()), label)
-        if bad["bad"][0].as_py():
-            raise DataError(f"{label}: {bad['bad'][0].as_py():,} values are text, not numbers; convert or name another column")
-        return parsed
+        alone = column.name("text").as_table()
+        trimmed = alone["text"].strip().nullif("")
+        wrong = (trimmed.try_cast("float64").isnull() & trimmed.notnull()).sum()
+        bad = self.fetch(alone.aggregate(bad=wrong), label)["bad"][0].as_py()
+        if bad:
+            raise DataError(f"{label}: {bad:,} values are text, not numbers; convert or name another column")
+        return column.strip().nullif("").try_cast("float64")
 
     def days(self, column: pa.ChunkedArray, fill: int = NEVER) -> tuple[np.ndarray, np.ndarray]:
         """Local days (int32) and instants (int64 µs UTC) of a date or time stamp column; nulls get ``fill``."""

@@ -22,7 +22,7 @@ def of_schema(info: Info, data: Data, features: tuple[Feature, ...]) -> Iterator
     for name in ("timezone", "history_days"):
         trained, now = getattr(info, name), getattr(data, name)
         if trained != now:
-            yield f"schema: {name} was {trained} in training, is {now} in data.yaml; set it back or train again"
+            yield f"schema: {name} was {trained} in training, is {now} now; set it back or train again"
     kinds = {feature.name: feature.kind for feature in features}
     for column in info.features:
         found = kinds.get(column["name"])
@@ -43,7 +43,7 @@ def of_rows(frame: pd.DataFrame) -> Iterator[str]:
 def of_feeds(info: Info, known: Facts, as_of: date, newest: date) -> Iterator[str]:
     """The tables must reach the date, and no stream the model looks at may have stopped."""
     if as_of > newest + timedelta(days=QUIET_DAYS):
-        yield f"feed: the data end before {newest}; load newer data or ask for --as-of {newest} or an earlier date"
+        yield f"feed: the data end before {newest}; load newer data or ask for --as-of {newest}"
     used = {column["source"] for column in info.features}
     for finding in quality.feeds(known, as_of):
         if finding.level == "error" and finding.text.partition(":")[0] in used:

@@ -17,7 +17,7 @@ class Limits(Strict):
 
 
 class ServingConfig(Strict):
-    """``lang`` is the language of the files and the printed list; the doors answer in the language asked for."""
+    """``lang``: the language of the files and the printed list; the service answers in the one asked for."""
 
     data: Data
     models: tuple[str, ...] = Field(min_length=1)

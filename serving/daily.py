@@ -53,8 +53,8 @@ def champions(config: ServingConfig) -> dict[str, Bundle]:
     missing = [model for model, folder in folders.items() if folder is None]
     if missing:
         raise DataError(
-            f"no champion yet for {', '.join(missing)}; type `python -m training train {missing[0]}.yaml` first "
-            "(with the path of its YAML), or take the model out of `models` in serving.yaml"
+            f"no champion yet for {', '.join(missing)}; type `python -m training train` with the YAML of "
+            f"{missing[0]} first, or take the model out of `models` in serving.yaml"
         )
     return {model: bundles.load(folder) for model, folder in folders.items() if folder is not None}
 
@@ -85,7 +85,7 @@ def snapshot_config(info: Info, data: Data) -> SnapshotConfig:
 
 @dataclass(frozen=True)
 class Made:
-    """A list before it is stored. ``rows`` can be gone through again and again; the same content each time."""
+    """A list before it is stored. ``rows`` gives them afresh, the same ones each time."""
 
     snapshot: Snapshot
     rows: Callable[[], Iterator[dict[str, Any]]]

@@ -60,7 +60,7 @@ class Reply:
 
 
 class Door:
-    """``guard`` gives the owner of a key or None, off the event loop; ``open_app`` answers the paths without a key."""
+    """``guard`` gives the owner of a key or None, in a thread; ``open_app`` answers what needs no key."""
 
     def __init__(self, app: App, open_app: App, guard: Callable[[str], str | None], limits: Limits):
         self._app, self._open_app, self._guard, self._limits = app, open_app, guard, limits
@@ -160,7 +160,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 def translated(status: int, body: bytes) -> Problem:
-    """An error of BentoML or Starlette as a problem: their validation errors, a problem in an exception's text."""
+    """An error of BentoML or Starlette as a problem, with the places its validation or our refusal named."""
     try:
         content = json.loads(body)
     except ValueError:

@@ -14,7 +14,7 @@ from serving.schema import Customer, Result, ScoreRequest, ScoreResponse
 
 
 def answer(live: Live, request: ScoreRequest) -> ScoreResponse:
-    """Score the customers of a request, order kept. Raises Refusal: 422 for what does not fit, 503 when not ready."""
+    """Score the customers of a request, order kept. Raises Refusal: 422 for a misfit, 503 when not ready."""
     if request.model not in live.config.models:
         known = ", ".join(live.config.models)
         raise Refusal(422, "no such model", [Detail("model", f"no such model; models: {known}")])

@@ -16,7 +16,7 @@ ACTIONS = ("contact", "held_out", "resting", "beyond_capacity", "no_gain")
 
 
 def held_out(units: Sequence[str], share: float) -> np.ndarray:
-    """(n,) bool: the stable random share of units never listed for contact, the same for every model and date."""
+    """(n,) bool: the stable random share of units never listed for contact, for every model and date."""
     limit = int(share * 2**64)
     return np.array([_draw(unit) < limit for unit in units], bool)
 
@@ -59,7 +59,7 @@ def _by_gain(result: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
 
 
 def _teams(frame: pd.DataFrame, by: str | None) -> list[np.ndarray]:
-    """Row masks that share one capacity: one per owner (rows without owner together), or one for the whole team."""
+    """Row masks that share one capacity: one per owner (no owner is one too), or one for the whole team."""
     if by is None:
         return [np.ones(len(frame), bool)]
     owner = frame["owner"].fillna("").to_numpy()

@@ -1,6 +1,6 @@
 """Contributions of features -> log-odds and points of families, with the facts behind them (DESIGN §8)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ NEAR = 1e-6
 BESIDE = {
     "count": ("trend",),
     "trend": ("count",),
+    "days": ("count", "trend"),
+    "sum": ("count", "trend"),
     "recency": ("gap",),
     "gap_ratio": ("recency", "gap"),
     "last": ("change",),
@@ -22,6 +24,7 @@ BESIDE = {
     "open": ("oldest_open_days",),
     "oldest_open_days": ("open",),
 }
+BESIDE_LONGER = ("mean", "distinct")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Parts:
 
 
 def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray) -> Parts:
-    """Sum contributions (n, f) by family; points = log-odds × slope, (n,), the mean slope of the calibrator."""
+    """Sum contributions (n, f) by family; points are log-odds × the calibrator's mean slope (n,)."""
     names = tuple(dict.fromkeys(families))
     log_odds = np.zeros((len(contributions), len(names)))
     lead = np.zeros(log_odds.shape, np.int64)
@@ -51,7 +54,7 @@ def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray)
 def mean_slope(
     score: np.ndarray, margin: np.ndarray, base_score: float, base_margin: float, slope_at_base: float
 ) -> np.ndarray:
-    """(p − p₀) / (m − m₀), (n,): the Aumann–Shapley factor along the straight path; its limit g′(m₀) when m → m₀."""
+    """(p − p₀) / (m − m₀), (n,), the Aumann–Shapley factor of the straight path; g′(m₀) when m → m₀."""
     step = margin - base_margin
     near = np.abs(step) < NEAR
     return np.where(near, slope_at_base, (score - base_score) / np.where(near, 1.0, step))
@@ -63,6 +66,10 @@ class Facts:
     def __init__(self, features: Iterable[Feature], frame: pd.DataFrame):
         self._features = {feature.name: feature for feature in features}
         self._at = {(f.source, f.measure, f.days): f.name for f in self._features.values()}
+        self._longest: dict[tuple[str, str], int] = {}
+        for f in self._features.values():
+            own = (f.source, f.measure)
+            self._longest[own] = max(self._longest.get(own, 0), f.days or 0)
         self._frame = frame
         self._columns: dict[str, list[Fact]] = {}
 
@@ -73,11 +80,22 @@ class Facts:
         """
         feature, given = self._features[name], changed or {}
         facts = {feature.measure: self._column(name)[row]}
+        for key, beside in self._compared(feature):
+            if (beside in given) == (name in given):
+                facts[key] = self._column(beside)[row]
+        if "longest" in facts:
+            facts["longest_days"] = self._longest[feature.source, feature.measure]
+        return facts
+
+    def _compared(self, feature: Feature) -> Iterator[tuple[str, str]]:
+        """The features a sentence about this one compares it with, as (key among the facts, name)."""
         for measure in BESIDE.get(feature.measure, ()):
             beside = self._at.get((feature.source, measure, feature.days))
-            if beside is not None and (beside in given) == (name in given):
-                facts[measure] = self._column(beside)[row]
-        return facts
+            if beside is not None:
+                yield measure, beside
+        longest = self._longest[feature.source, feature.measure]
+        if feature.measure in BESIDE_LONGER and longest != feature.days:
+            yield "longest", self._at[feature.source, feature.measure, longest]
 
     def _column(self, name: str) -> list[Fact]:
         if name not in self._columns:

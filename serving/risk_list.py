@@ -32,7 +32,7 @@ ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "
 def rows(
     bundle: Bundle, snapshot: Snapshot, scores: Scores, plan: pd.DataFrame, previous: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a new list in rank order, as ``store.Score`` wants them. ``previous``: scores of the last list."""
+    """The rows of a new list in rank order, for ``store.Score``. ``previous``: scores of the last list."""
     frame, names = snapshot.frame, bundle.info.names
     facts = reasons.Facts(snapshot.features, frame)
     side = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
@@ -108,7 +108,7 @@ def as_json(run: Run, scores: Iterable[Score], lang: Language) -> str:
 
 
 def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> str:
-    """The list as CSV that spreadsheets open safely: a byte order mark first, no cell that could be a formula."""
+    """The list as CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula."""
     head = {**about(run, lang), "note": note(run, lang) or ""}
     numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What the doors take and give, as types. Requests are strict: nothing is guessed, an unknown key is refused."""
+"""What the doors take and give. Requests are strict: nothing is guessed, an unknown key is refused."""
 
 from typing import Annotated, Any, Literal
 
@@ -33,7 +33,7 @@ class ScoreRequest(Request):
 
 
 class Reason(BaseModel):
-    """``log_odds`` adds to the margin, ``points`` to the score; ``facts`` are the raw numbers behind the text."""
+    """``log_odds`` adds to the margin, ``points`` to the score; ``facts`` are the numbers behind the text."""
 
     family: str
     direction: Literal["raises", "lowers"]
@@ -51,9 +51,9 @@ class Horizon(BaseModel):
 
 
 class Result(BaseModel):
-    """One row's answer. Without the status ``ok`` score, band and percentile are null and there is no reason.
+    """One row's answer. Without the status ``ok`` its figures are null and there is no reason.
 
-    ``reference`` is where the points start (points of all families sum to score − reference); not the base rate.
+    ``reference`` is where the points start, not the base rate: all points sum to score − reference.
     """
 
     customer_id: str

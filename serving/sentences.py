@@ -25,7 +25,7 @@ def words(lang: Language) -> dict[str, Any]:
 
 
 def prior(facts: Facts) -> int | None:
-    """The count of the window before, from trend = ln((count + 1) / (prior + 1)); exact, null when not known."""
+    """The count of the window before, exact, from trend = ln((count + 1) / (prior + 1)); None if unknown."""
     count, trend = facts.get("count"), facts.get("trend")
     if not isinstance(count, int | float) or not isinstance(trend, int | float):
         return None
@@ -35,7 +35,7 @@ def prior(facts: Facts) -> int | None:
 def sentence(feature: Feature, facts: Facts, lang: Language) -> str:
     """One sentence about the leading feature of a family, with its window and its own earlier level.
 
-    ``facts`` maps measures of the feature's source (the same window for windowed ones) to numbers, text or None.
+    ``facts`` maps measures of the feature's source (in the same window) to numbers, text or None.
     """
     group, variant, numbers = _choose(feature, facts)
     vocabulary = words(lang)
@@ -62,6 +62,8 @@ def _written(name: str, value: Any, feature: Feature, lang: Language) -> str:
         return value
     if name in ("ago", "gap", "oldest", "age", "until", "since", "active"):
         return _plural(vocabulary["days"], value)
+    if name == "long_window":
+        return _plural(vocabulary["window"], value)
     if name == "entities":
         entity = feature.family.removeprefix(f"{feature.source}_").removesuffix("_id").replace("_", " ")
         known = vocabulary["entity"].get(entity, entity)
@@ -85,10 +87,10 @@ def _choose(feature: Feature, facts: Facts) -> Choice:
         return "count", *_count(facts)
     if value is None:
         return measure, "null", {}
-    if measure == "days":
-        return measure, "some" if value else "none", {"active": value}
-    if measure == "distinct":
-        return measure, "some" if value else "none", {"entities": value}
+    if measure in ("days", "sum"):
+        return _amount(measure, facts)
+    if measure in ("mean", "distinct"):
+        return _beside_longer(measure, facts)
     if measure in ("recency", "gap_ratio"):
         return measure, *_silence(measure, facts)
     if measure == "spike":
@@ -120,6 +122,24 @@ def _count(facts: Facts) -> tuple[str, dict[str, Any]]:
         return "few", numbers
     percent = round(100 * (float(count) - before) / before)
     return _sign(percent, "rose", "steady", "fell"), {**numbers, "percent": abs(percent)}
+
+
+def _amount(measure: str, facts: Facts) -> Choice:
+    value, before = facts[measure], prior(facts)
+    numbers = {"active" if measure == "days" else "value": value}
+    if before is not None:
+        if facts.get("count") == 0:
+            return "count", *_count(facts)
+        return measure, "full", {**numbers, "count": facts["count"], "prior": before}
+    return measure, "none" if measure == "days" and not value else "some", numbers
+
+
+def _beside_longer(measure: str, facts: Facts) -> Choice:
+    value, longest = facts[measure], facts.get("longest")
+    numbers = {"entities" if measure == "distinct" else "value": value}
+    if longest is not None and longest != value:
+        return measure, "full", {**numbers, "longest": longest, "long_window": facts["longest_days"]}
+    return measure, "none" if measure == "distinct" and not value else "some", numbers
 
 
 def _silence(measure: str, facts: Facts) -> tuple[str, dict[str, Any]]:

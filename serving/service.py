@@ -1,6 +1,6 @@
 """The BentoML service: hosts both doors. The only file that imports bentoml.
 
-Start it with ``TSUNAGI_CONFIG=configs/saas/serving.yaml bentoml serve serving.service:Tsunagi --host 127.0.0.1``.
+Start it with ``TSUNAGI_CONFIG=configs/saas/serving.yaml bentoml serve serving.service:Tsunagi``.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What was scored and published, in tables. Rows of a run are seen only after one short transaction points to it."""
+"""What was scored and published. Rows of a run are seen once a short transaction points to it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """The ledger: one row per attempt to make one list. Times are UTC without zone; ``horizon`` is half-open."""
+    """The ledger: one row per attempt to make one list. Times are UTC without zone."""
 
     __tablename__ = "runs"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -153,7 +153,7 @@ def stage(
     rows: Iterable[dict[str, Any]],
     batch: int = BATCH,
 ) -> None:
-    """Write rows of a run that nobody sees yet, in transactions of ``batch`` rows, so that readers never wait long."""
+    """Write rows nobody sees yet, ``batch`` in a transaction, so that readers never wait long."""
     for some in _batches(rows, batch):
         session.execute(insert(table), [{"run_id": run_id, **row} for row in some])
         session.commit()
@@ -172,7 +172,7 @@ def publish(session: Session, run: Run, now: datetime) -> None:
 
 
 def clean(session: Session, now: datetime) -> int:
-    """Remove what killed runs staged; returns how many there were. Call it only while holding the daily lock."""
+    """Remove what killed runs staged; returns how many. Call it only while holding the daily lock."""
     dead = list(session.scalars(select(Run.id).where(Run.state == "staging")))
     for run_id in dead:
         for table in (Score, LeftOut):

@@ -9,34 +9,11 @@ from simulation.causes import HOLD_OUT, INDUSTRY
 PLANS = ("starter", "business", "enterprise")
 PRICES = np.array([24.0, 38.0, 55.0])  # a seat and month
 REGIONS = ("kanto", "kansai", "chubu", "kyushu", "europe", "north_america")
-FEATURES = tuple(
-    [
-        "dashboard",
-        "report",
-        "export",
-        "import",
-        "search",
-        "alert",
-        "calendar",
-        "comment",
-        "api",
-        "mobile",
-        "template",
-        "workflow",
-        "approval",
-        "audit",
-        "billing",
-        "chart",
-        "chat",
-        "forecast",
-        "form",
-        "integration",
-        "map",
-        "survey",
-        "tag",
-        "timeline",
-    ]
-)
+FEATURES = (
+    "dashboard", "report", "export", "import", "search", "alert", "calendar", "comment", "api",
+    "mobile", "template", "workflow", "approval", "audit", "billing", "chart", "chat", "forecast", "form",
+    "integration", "map", "survey", "tag", "timeline",
+)  # fmt: skip
 OLDEST = 3 * 365
 
 
@@ -69,7 +46,7 @@ class Accounts:
 
 
 def draw(rng: np.random.Generator, first: int, n: int, days: int) -> Accounts:
-    """n accounts numbered from `first`; three in five were there before the first day, the rest joined evenly."""
+    """n accounts numbered from `first`; three in five were there before the first day with events."""
     stock = rng.random(n) < 0.6
     joined = np.where(stock, -rng.integers(1, OLDEST, n), rng.integers(0, days - 14, n))
     return Accounts(

@@ -55,7 +55,7 @@ def _depth(history: History, cause: int) -> np.ndarray:
 def events(
     accounts: Accounts, history: History, found: Marks, clock: Clock, rng: np.random.Generator
 ) -> Rows:
-    """Rows of events.parquet; account is a row of the block, feature -1 for none, user negative for later key users."""
+    """Rows of events.parquet; a feature of -1 is none, a user below 0 is a later key user."""
     parts = [_kind(kind, accounts, history, found, clock, rng) for kind in range(len(KINDS))]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -97,7 +97,7 @@ def _kind(
 
 
 def _user(cell: np.ndarray, found: Marks, draw: np.ndarray) -> np.ndarray:
-    """Number of the user: 0 is the key user with the largest share, the others share evenly: int32[events]."""
+    """Number of the user: 0 is the key user with the largest share, the others share evenly."""
     users = found.users.ravel()
     key = np.where(found.gone.ravel(), 0.0, np.minimum(0.2 + 0.8 / users, 0.6))[cell]
     rest = (draw - key) / (1 - key)

@@ -1,25 +1,25 @@
 """The causes of churn and upsell, with every number that drives them.
 
-An account is idle or in an episode of a cause. Each week an idle account enters an episode with probability
-`onset` and draws one of three strengths; an episode ends with probability `end`. In week `age` of an episode the
-cause adds `weight * strength * ramp[age]` to the account's hazard, in multiples of the base hazard. Causes are
-independent, so probabilities over a horizon have an exact answer (oracle.py).
+An account is idle or in an episode of a cause. Each week an idle account enters an episode with
+probability `onset` and draws one of three strengths; an episode ends with probability `end`. In week `age` of
+an episode the cause adds `weight * strength * ramp[age]` to the account's hazard, in multiples of the base
+hazard. Causes are independent, so probabilities over a horizon have an exact answer (oracle.py).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-RAMP = (0.0, 0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
+RAMP = (0.0, 0.0, 0.0, 0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
 PRICE_RAMP = (0.2, 0.5, *(1.0,) * 11)
 STRENGTHS = np.array([0.7, 1.0, 1.3])
 
-CHURN_BASE = 0.0013  # weekly, before tenure, renewal and industry
-UPSELL_BASE = 0.001  # weekly
+CHURN_BASE = 0.0015  # weekly, before tenure, renewal and industry
+UPSELL_BASE = 0.0012  # weekly
 CONTACT_RATE = 0.03  # weekly, for each episode of a churn cause
 COURTESY_RATE = 0.006  # weekly, for an account without any; such a contact changes nothing
 HOLD_OUT = 0.10
-NOTICE_DAYS = 45  # notice comes 0 to 45 days before the end, all equally likely
+NOTICE_DAYS = 45  # notice comes 1 to 45 days before the end, all equally likely
 TERM_DAYS = 365
 INDUSTRY = {
     "manufacturing": 0.85,
@@ -33,7 +33,7 @@ INDUSTRY = {
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause; `solved`: chance that a contact ends an episode; `fixed`: it ends after the last ramp week."""
+    """One cause; `solved`: chance that a contact ends an episode; `fixed`: ended by the last ramp week."""
 
     name: str
     onset: float
@@ -45,16 +45,16 @@ class Cause:
 
 
 CHURN = (
-    Cause("usage_decline", onset=0.0015, end=0.006, weight=36, solved=0.35),
-    Cause("unresolved_tickets", onset=0.0015, end=0.006, weight=36, solved=0.60),
-    Cause("key_user_gone", onset=0.0017, end=0.006, weight=36, solved=0.40),
-    Cause("price_rise", onset=0.0026, end=0.000, weight=41, solved=0.20, ramp=PRICE_RAMP, fixed=True),
-    Cause("failed_payments", onset=0.0015, end=0.009, weight=41, solved=0.50),
-    Cause("low_seat_use", onset=0.0017, end=0.006, weight=36, solved=0.30),
+    Cause("usage_decline", onset=0.0015, end=0.006, weight=40, solved=0.35),
+    Cause("unresolved_tickets", onset=0.0015, end=0.006, weight=40, solved=0.60),
+    Cause("key_user_gone", onset=0.0017, end=0.006, weight=40, solved=0.40),
+    Cause("price_rise", onset=0.0026, end=0.000, weight=46, solved=0.20, ramp=PRICE_RAMP, fixed=True),
+    Cause("failed_payments", onset=0.0015, end=0.009, weight=46, solved=0.50),
+    Cause("low_seat_use", onset=0.0017, end=0.006, weight=40, solved=0.30),
 )
 UPSELL = (
-    Cause("seat_saturation", onset=0.0038, end=0.008, weight=38),
-    Cause("feature_adoption", onset=0.0038, end=0.008, weight=38),
+    Cause("seat_saturation", onset=0.0036, end=0.008, weight=42),
+    Cause("feature_adoption", onset=0.0036, end=0.008, weight=42),
 )
 CAUSES = CHURN + UPSELL
 NAMES = [cause.name for cause in CAUSES]
@@ -74,7 +74,7 @@ def leaving(cause: Cause, held_out: np.ndarray) -> np.ndarray:
 
 
 def exposure(day: np.ndarray | int, signup: np.ndarray, industry: np.ndarray) -> np.ndarray:
-    """Factor on the churn hazard: falls with tenure, is high in the nine weeks before renewal: shape of `day`."""
+    """Factor on the churn hazard: falls with tenure, is high in the nine weeks before renewal."""
     tenure = day - signup
     to_renewal = -tenure % TERM_DAYS
     ageing = 0.85 + 0.5 * np.exp(-np.maximum(tenure, 0) / 365)

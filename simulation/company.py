@@ -33,8 +33,8 @@ class Result:
 def build(settings: Settings, progress: Callable[[int], None] = lambda done: None) -> Result:
     """Write all tables of a company to `settings.out`.
 
-    Block b draws from (seed, b), so full blocks do not depend on the number of customers. Raises SimulationError
-    when the oracle's AUC is out of bounds; then nothing is written.
+    Block b draws from (seed, b), so full blocks do not depend on the number of customers.
+    Raises SimulationError when the oracle's AUC is out of bounds; then nothing is written.
     """
     tallies = (Tally("churn"), Tally("upsell"))
     with new_folder(settings.out) as folder:
@@ -139,7 +139,7 @@ class _Block:
         folder.write(name, self._columns(rows, **words))
 
     def _columns(self, rows: Rows, **words: tuple[str, ...]) -> dict[str, pa.Array]:
-        """Arrow columns by their names in the tables: *_at are seconds, `day`, `start`, `end`, `renewal` are days."""
+        """Arrow columns by their names in the tables; *_at are seconds, day, start, end and renewal days."""
         days = {"day": "valid_from", "start": "start_date", "end": "end_date", "renewal": "renewal_date"}
         columns = {"account_id": self._account(rows["account"])}
         for name, values in rows.items():

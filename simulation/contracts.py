@@ -5,9 +5,10 @@ import numpy as np
 from simulation.accounts import Accounts
 from simulation.causes import TERM_DAYS
 from simulation.history import NEVER, History
-from simulation.moments import DAY, HOUR, NO_MOMENT, Clock
+from simulation.moments import HOUR, NO_MOMENT, Clock
 from simulation.records import Rows
 
+UNCHANGED = -1.0
 REASONS = ("initial", "expansion", "contraction")
 
 
@@ -44,7 +45,7 @@ def _before_the_end(history: History, clock: Clock, rows: Rows) -> Rows:
 
 
 def subscriptions(accounts: Accounts, history: History, seats: Rows, plans: Rows, clock: Clock) -> Rows:
-    """One row for each stretch with one term, plan, price and number of seats; a change ends a row and starts the next."""
+    """One row for each stretch with one term, plan, price and number of seats, back to back."""
     changes = _changes(accounts, history, seats, plans, clock)
     account, day = changes["account"], changes["day"]
     last = np.append(account[1:] != account[:-1], True)
@@ -57,7 +58,7 @@ def subscriptions(accounts: Accounts, history: History, seats: Rows, plans: Rows
     return {
         "account": account, "nth": nth, "start": day, "plan": changes["plan"],
         "end": np.where(~last, follows, np.where(known_end, ended, NEVER)),
-        "recorded_at": clock.at(day, 0.0) - 2 * HOUR - (account * 7919 + day) % (3 * DAY),
+        "recorded_at": clock.at(day, 0.0) - HOUR - (account * 7919 + day) % (12 * HOUR),
         "notice_at": np.where(last, told, NO_MOMENT),
         "arr": np.round(12 * changes["price"] * changes["seats"], 2),
         "renewal": start_of_term + TERM_DAYS,
@@ -65,47 +66,40 @@ def subscriptions(accounts: Accounts, history: History, seats: Rows, plans: Rows
 
 
 def _notice(history: History, clock: Clock) -> np.ndarray:
-    """UTC second of the notice, NO_MOMENT without one or when it comes after the data: int64[n]."""
+    """UTC second of the notice, NO_MOMENT without one: int64[n]."""
     given = (history.decided < clock.days) & ~history.involuntary
     return np.where(given, clock.at(np.where(given, history.decided, 0), 10.0), NO_MOMENT)
 
 
 def _changes(accounts: Accounts, history: History, seats: Rows, plans: Rows, clock: Clock) -> Rows:
-    """One row per account and day on which anything changes, sorted, with everything as it is from that day on."""
+    """One row per account and day with a change, sorted, with everything as it is from that day on."""
     end = np.minimum(history.ended, clock.days)
-    term, number = np.nonzero(accounts.signup + TERM_DAYS * np.arange(1, 20)[:, None] < end)
-    week, dearer = np.nonzero(np.diff(history.price, axis=0))
-    kept = 7 * (week + 1) < end[dearer]
-    week, dearer = week[kept], dearer[kept]
     everyone = np.arange(len(accounts))
-    account = np.concatenate([everyone, number, dearer, seats["account"], plans["account"]])
-    day = np.concatenate([
-        accounts.signup, accounts.signup[number] + TERM_DAYS * (term + 1), 7 * (week + 1), seats["day"], plans["day"],
-    ])  # fmt: skip
-    sizes = [len(accounts), len(number), len(dearer), len(seats["day"]), len(plans["day"])]
-    order = np.lexsort((day, account))
-    account, day = account[order], day[order]
-    parts = {
-        "price": (history.price[0], 0, history.price[week + 1, dearer], 2),
-        "seats": (accounts.seats, 0, seats["seats"], 3),
-        "plan": (accounts.plan, 0, plans["plan"], 4),
+    term, renewed = np.nonzero(accounts.signup + TERM_DAYS * np.arange(1, 20)[:, None] < end)
+    week, repriced = np.nonzero(np.diff(history.price, axis=0))
+    kept = 7 * (week + 1) < end[repriced]
+    week, repriced = week[kept] + 1, repriced[kept]
+    parts = (
+        {"account": everyone, "day": accounts.signup, "price": history.price[0]},
+        {"account": renewed, "day": accounts.signup[renewed] + TERM_DAYS * (term + 1)},
+        {"account": repriced, "day": 7 * week, "price": history.price[week, repriced]},
+        {"account": seats["account"], "day": seats["day"], "seats": seats["seats"]},
+        {"account": plans["account"], "day": plans["day"], "plan": plans["plan"]},
+    )
+    names = ("account", "day", "price", "seats", "plan")
+    unknown = [np.full(len(part["account"]), UNCHANGED) for part in parts]
+    rows = {
+        name: np.concatenate([part.get(name, none) for part, none in zip(parts, unknown, strict=True)])
+        for name in names
     }
-    starts = np.cumsum([0, *sizes])
-    filled: Rows = {}
-    for name, (initial, _, values, part) in parts.items():
-        column = np.full(len(account), -1.0)
-        column[: len(accounts)] = initial
-        column[starts[part] : starts[part + 1]] = values
-        filled[name] = _carry_forward(column[order])
+    order = np.lexsort((rows["day"], rows["account"]))
+    account, day = rows["account"][order].astype(np.int64), rows["day"][order].astype(np.int64)
     keep = np.append((account[1:] != account[:-1]) | (day[1:] != day[:-1]), True)
-    return {
-        "account": account[keep],
-        "day": day[keep],
-        **{name: values[keep] for name, values in filled.items()},
-    }
+    filled = {name: _carry_forward(rows[name][order])[keep] for name in names[2:]}
+    return {"account": account[keep], "day": day[keep], **filled}
 
 
 def _carry_forward(column: np.ndarray) -> np.ndarray:
-    """Fill -1 with the value before it; the first value of every account is given."""
-    known = np.maximum.accumulate(np.where(column >= 0, np.arange(len(column)), 0))
+    """Fill UNCHANGED with the value before it; each account has every value on its first day."""
+    known = np.maximum.accumulate(np.where(column != UNCHANGED, np.arange(len(column)), 0))
     return column[known]

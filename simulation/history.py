@@ -19,7 +19,7 @@ SWITCH_RATE = 0.0005  # weekly, to the next dearer plan without any cause
 
 @dataclass(frozen=True)
 class History:
-    """The states and facts of n accounts over w weeks; days and weeks are counted from the first day with events."""
+    """States and facts of n accounts over w weeks, counted from the first day with events."""
 
     age: np.ndarray  # int8[w, n, causes], week of the episode, -1 when idle; stays at the last ramp week
     strength: np.ndarray  # int8[w, n, causes], index into STRENGTHS
@@ -75,7 +75,7 @@ class _Week:
         return before & (self.rng.random(before.shape) < share)
 
     def step(self, day: int) -> None:
-        """The week that starts on `day`: states move first, then decisions, contacts and upgrades are drawn."""
+        """The week that starts on `day`: states move, then decisions, contacts and upgrades."""
         here = (self.accounts.signup <= day) & (self.decided == NEVER)
         if day > 0:
             self._move(here)
@@ -154,7 +154,7 @@ def simulate(accounts: Accounts, settings: Settings, rng: np.random.Generator) -
         for name in names:
             rows[name].append(getattr(now, name))
         rows["contacts"].append((now.contacts.sum(axis=1) + now.courtesy).astype(np.int8))
-    lag = np.where(now.cause == causes.PAYMENTS, 0, rng.integers(0, causes.NOTICE_DAYS + 1, len(accounts)))
+    lag = np.where(now.cause == causes.PAYMENTS, 0, rng.integers(1, causes.NOTICE_DAYS + 1, len(accounts)))
     ended = np.where(now.decided == NEVER, NEVER, now.decided.astype(np.int64) + lag).astype(np.int32)
     stacked = {name: np.stack(values) for name, values in rows.items()}
     return History(**stacked, decided=now.decided, ended=ended, cause=now.cause)

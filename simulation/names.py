@@ -2,92 +2,22 @@
 
 import numpy as np
 
-FIRST_JA = tuple(
-    [
-        "青葉",
-        "みなと",
-        "さくら",
-        "光和",
-        "東雲",
-        "瑞穂",
-        "若竹",
-        "朝日野",
-        "北斗",
-        "白樺",
-        "千鳥",
-        "双葉",
-        "翠",
-        "大樹",
-        "清流",
-        "星野",
-        "富岳",
-        "松風",
-        "山吹",
-        "桜庭",
-    ]
-)
-SECOND_JA = tuple(
-    [
-        "製作所",
-        "商事",
-        "物流",
-        "システムズ",
-        "食品",
-        "精機",
-        "電機",
-        "建設",
-        "テクノロジー",
-        "薬品",
-        "データサービス",
-        "印刷",
-        "運輸",
-        "化学",
-        "ソリューションズ",
-    ]
-)
-FIRST_EN = tuple(
-    [
-        "Alder",
-        "Birch",
-        "Cedar",
-        "Copper",
-        "Crescent",
-        "Fjord",
-        "Harbor",
-        "Juniper",
-        "Kestrel",
-        "Lantern",
-        "Maple",
-        "Meridian",
-        "North",
-        "Orchard",
-        "Pine",
-        "Quarry",
-        "River",
-        "Summit",
-        "Tidal",
-        "Willow",
-    ]
-)
-SECOND_EN = tuple(
-    [
-        "Analytics",
-        "Foods",
-        "Freight",
-        "Health",
-        "Interiors",
-        "Labs",
-        "Logistics",
-        "Media",
-        "Motors",
-        "Networks",
-        "Paper",
-        "Robotics",
-        "Systems",
-        "Textiles",
-        "Works",
-    ]
-)
+FIRST_JA = (
+    "青葉", "みなと", "さくら", "光和", "東雲", "瑞穂", "若竹", "朝日野", "北斗", "白樺",
+    "千鳥", "双葉", "翠", "大樹", "清流", "星野", "富岳", "松風", "山吹", "桜庭",
+)  # fmt: skip
+SECOND_JA = (
+    "製作所", "商事", "物流", "システムズ", "食品", "精機", "電機", "建設",
+    "テクノロジー", "薬品", "データサービス", "印刷", "運輸", "化学", "ソリューションズ",
+)  # fmt: skip
+FIRST_EN = (
+    "Alder", "Birch", "Cedar", "Copper", "Crescent", "Fjord", "Harbor", "Juniper", "Kestrel", "Lantern",
+    "Maple", "Meridian", "North", "Orchard", "Pine", "Quarry", "River", "Summit", "Tidal", "Willow",
+)  # fmt: skip
+SECOND_EN = (
+    "Analytics", "Foods", "Freight", "Health", "Interiors", "Labs", "Logistics", "Media", "Motors",
+    "Networks", "Paper", "Robotics", "Systems", "Textiles", "Works",
+)  # fmt: skip
 SUFFIX_EN = ("Inc.", "Ltd.", "GmbH", "Group", "Co.")
 
 

@@ -1,8 +1,8 @@
 """The true probability of each outcome, given the state of an account on an as-of date.
 
-Causes are independent, so the share of paths still without a decision after t weeks is a product over causes, exact
-and without drawing: S(t) = exp(-base hazard) * prod_c E[exp(-hazard added by c)], each expectation by one forward
-pass over the chain of the cause. Later episodes, recoveries and contacts of the usual policy are averaged out.
+Causes are independent, so the share of paths still without a decision after t weeks is a product over causes,
+exact, nothing drawn: S(t) = exp(-base hazard) * prod_c E[exp(-hazard added by c)], each expectation by one
+forward pass over the chain. Later episodes, recoveries and contacts of the usual policy are averaged out.
 """
 
 from dataclasses import dataclass
@@ -143,7 +143,7 @@ def _ends_in_horizon(survival: np.ndarray, added: np.ndarray, over: np.ndarray) 
 def _hits(low: int, high: int) -> np.ndarray:
     """P(the end falls in [low, high) days | decided in a week): float64[2, 7, WEEKS], the axes being
     without and with notice, days of the running week that are over, weeks from now."""
-    lags = np.arange(causes.NOTICE_DAYS + 1)
+    lags = 1 + np.arange(causes.NOTICE_DAYS)
     shares = np.zeros((2, 7, WEEKS))
     for over in range(7):
         for week in range(WEEKS):

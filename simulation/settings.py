@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-SMALLEST, LARGEST = 200, 1_000_000
+SMALLEST, LARGEST = 500, 1_000_000
 SHORTEST, LONGEST = 12, 60
 EPOCH = date(1970, 1, 1)
 

@@ -12,42 +12,42 @@ import pyarrow.parquet as pq
 from simulation.settings import SimulationError
 
 TEXT, TIME, DATE = pa.string(), pa.timestamp("us"), pa.date32()
+NUMBER, COUNT, FLAG = pa.float64(), pa.int32(), pa.bool_()
 WORD = pa.dictionary(pa.int32(), TEXT)
 SCHEMAS = {
     name: pa.schema(list(columns.items()))
     for name, columns in {
         "accounts": {
-            "account_id": TEXT, "account_name": TEXT, "signup_date": DATE, "csm_email": TEXT, "region": WORD,
-            "industry": WORD, "no_profiling": pa.bool_(),
+            "account_id": TEXT, "account_name": TEXT, "signup_date": DATE, "csm_email": TEXT,
+            "region": WORD, "industry": WORD, "no_profiling": FLAG,
         },
         "subscriptions": {
-            "account_id": WORD, "subscription_id": TEXT, "start_date": DATE, "end_date": DATE, "recorded_at": TIME,
-            "notice_at": TIME, "arr": pa.float64(), "renewal_date": DATE, "plan": WORD,
+            "account_id": WORD, "subscription_id": TEXT, "start_date": DATE, "end_date": DATE,
+            "recorded_at": TIME, "notice_at": TIME, "arr": NUMBER, "renewal_date": DATE, "plan": WORD,
         },
         "events": {
-            "account_id": WORD, "user_id": WORD, "event": WORD, "feature": WORD, "occurred_at": TIME, "loaded_at": TIME,
+            "account_id": WORD, "user_id": WORD, "event": WORD, "feature": WORD,
+            "occurred_at": TIME, "loaded_at": TIME,
         },
         "seat_usage": {
-            "account_id": WORD, "measured_at": TIME, "seats": pa.int32(), "active_users": pa.int32(),
-            "share": pa.float64(),
+            "account_id": WORD, "measured_at": TIME, "seats": COUNT, "active_users": COUNT, "share": NUMBER,
         },
         "tickets": {
-            "account_id": WORD, "opened_at": TIME, "recorded_at": TIME, "closed_at": TIME, "severity": pa.int32(),
+            "account_id": WORD, "opened_at": TIME, "recorded_at": TIME, "closed_at": TIME, "severity": COUNT,
         },
-        "surveys": {"account_id": WORD, "answered_at": TIME, "kind": WORD, "score": pa.float64()},
+        "surveys": {"account_id": WORD, "answered_at": TIME, "kind": WORD, "score": NUMBER},
         "invoices": {
-            "account_id": WORD, "issued_at": TIME, "seats": pa.int32(), "unit_price": pa.float64(),
-            "amount": pa.float64(),
+            "account_id": WORD, "issued_at": TIME, "seats": COUNT, "unit_price": NUMBER, "amount": NUMBER,
         },
-        "payments": {"account_id": WORD, "attempted_at": TIME, "amount": pa.float64(), "status": WORD},
+        "payments": {"account_id": WORD, "attempted_at": TIME, "amount": NUMBER, "status": WORD},
         "plan_history": {"account_id": WORD, "valid_from": DATE, "known_at": TIME, "plan": WORD},
         "seat_history": {
-            "account_id": WORD, "valid_from": DATE, "known_at": TIME, "seats": pa.int32(), "reason": WORD,
+            "account_id": WORD, "valid_from": DATE, "known_at": TIME, "seats": COUNT, "reason": WORD,
         },
         "contacts": {"account_id": WORD, "contacted_at": TIME, "channel": WORD},
         "truth": {
-            "account_id": WORD, "as_of": DATE, "outcome": WORD, "probability": pa.float64(), "happened": pa.bool_(),
-            "main_cause": WORD, "decision_cause": WORD, "contact_effect": pa.float64(), "held_out": pa.bool_(),
+            "account_id": WORD, "as_of": DATE, "outcome": WORD, "probability": NUMBER, "happened": FLAG,
+            "main_cause": WORD, "decision_cause": WORD, "contact_effect": NUMBER, "held_out": FLAG,
         },
     }.items()
 }  # fmt: skip

@@ -12,7 +12,7 @@ BINS = 20_000
 
 @dataclass
 class Tally:
-    """Counts of probabilities with and without the outcome in fine bins of log-odds, for any number of rows."""
+    """Counts of probabilities with and without the outcome, in fine bins of log-odds."""
 
     outcome: str
     yes: np.ndarray = field(default_factory=lambda: np.zeros(BINS))

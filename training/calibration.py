@@ -26,8 +26,8 @@ class Calibrator:
 def calibrate(margin: np.ndarray, outcome: np.ndarray) -> Calibrator:
     """Platt's calibrator by Newton's method, with a weak pull (one row's worth) towards a = 1, b = 0.
 
-    Source: Platt 1999, "Probabilistic outputs for support vector machines". a stays positive: where the margins
-    rank the wrong way round, only b is learnt.
+    Source: Platt 1999, "Probabilistic outputs for support vector machines". a stays positive: where the
+    margins rank the wrong way round, only b is learnt.
     """
     design = np.column_stack([margin, np.ones(len(margin))])
     start = np.array([1.0, 0.0])

@@ -10,7 +10,7 @@ from features.errors import DataError
 
 
 class Column(TypedDict):
-    """One feature of the model: a ``features.catalogue.Feature`` as a dict, with its categories in code order."""
+    """A ``features.catalogue.Feature`` as a dict, with its categories in code order."""
 
     name: str
     source: str

@@ -27,7 +27,7 @@ class Split:
 
 
 def splits(rows: Rows, folds: Sequence[Fold]) -> list[Split]:
-    """The folds as positions; one with a single outcome in train, or none in test, says nothing and is left out."""
+    """The folds as positions, without those whose train or test rows all have the same outcome."""
     every = [Split(f.test.isoformat(), rows.on(f.train), rows.on([f.test])) for f in folds]
     return [split for split in every if _tells(rows, split)]
 
@@ -40,7 +40,7 @@ def grouped_splits(rows: Rows, inside: np.ndarray) -> list[Split]:
 
 
 def _tells(rows: Rows, split: Split) -> bool:
-    return len(np.unique(rows.outcome[split.train])) == 2 and rows.outcome[split.test].max(initial=0) == 1
+    return all(len(np.unique(rows.outcome[part])) == 2 for part in (split.train, split.test))
 
 
 def select(rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], say: Say) -> pd.DataFrame:
@@ -56,14 +56,12 @@ def select(rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], say: 
         for candidate in candidates:
             margin = fit_margin(candidate, train).margin(test.matrix)
             found.append(_figures("selection", split.name, candidate, False, test, margin))
-            say(
-                f"{split.name}  {candidate}: average precision {found[-1]['average_precision']:.3f} (selection)"
-            )
+            say(_line(split, candidate, found[-1]["average_precision"], "selection"))
     return pd.DataFrame(found)
 
 
 def best(figures: pd.DataFrame, rule: bool) -> str | None:
-    """The candidate or rule of the best mean average precision over the selection folds; the first one on ties."""
+    """The candidate or rule with the best mean average precision over the folds; on ties the first."""
     rows = figures[figures["rule"] == rule] if len(figures) else figures
     if rows.empty:
         return None
@@ -83,8 +81,7 @@ def score(
         for candidate in (*candidates, *([rule] if rule else [])):
             scores = fit_named(candidate, train).score(test.matrix[:, inputs(candidate, rows)])
             tables.append(_scores(candidate, split.name, test, scores))
-            precision = metrics.average_precision(test.outcome, scores)
-            say(f"{split.name}  {candidate}: average precision {precision:.3f} (test)")
+            say(_line(split, candidate, metrics.average_precision(test.outcome, scores), "test"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -112,6 +109,10 @@ def figures(scored: pd.DataFrame, candidates: Sequence[str]) -> pd.DataFrame:
         drift = {"mean_score": scores.mean(), "drift": scores.mean() - outcome.mean()}
         found.append({**figure, **_ranking(outcome, scores), **drift})
     return pd.DataFrame(found)
+
+
+def _line(split: Split, name: str, precision: float, stage: Stage) -> str:
+    return f"{split.name}  {name}: average precision {precision:.3f} ({stage})"
 
 
 def _figures(stage: Stage, fold: str, name: str, rule: bool, test: Rows, margin: np.ndarray) -> dict:

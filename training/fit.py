@@ -1,6 +1,7 @@
 """Fit a candidate and calibrate it on margins of customers it has not seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ TREES = 120
 BOOSTING = {
     "objective": "binary", "learning_rate": 0.07, "num_leaves": 15, "max_depth": 5, "min_data_in_leaf": 50,
     "bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.3, "lambda_l2": 5.0, "max_bin": 63,
-    "bin_construct_sample_cnt": 20_000, "deterministic": True, "force_row_wise": True, "seed": 0, "verbose": -1,
+    "bin_construct_sample_cnt": 20_000, "deterministic": True, "force_row_wise": True, "seed": 0,
+    "verbose": -1,
 }  # fmt: skip
 SMALL = 3_000_000
 PENALTY = 0.01
@@ -115,13 +117,24 @@ def _number_block(
     return block, term
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: sums in one order give one result on any machine of a kind."""
+    import sklearn.linear_model  # noqa: F401  (its own BLAS must be loaded to be limited)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 CANDIDATES: dict[str, Callable[[Rows], Fit]] = {"logistic": linear, "lightgbm": trees}
 
 
 def fit_candidate(candidate: str, rows: Rows) -> Fitted:
     """Fit on all rows; calibrate on the margins of units held out of a second fit on the others.
 
-    The units are cut into thirds; thirds are held out in turn until ``ENOUGH`` outcomes have been scored unseen.
+    The units are cut into thirds; thirds are held out in turn until ``ENOUGH`` outcomes have been scored
+    unseen.
     """
     fit = CANDIDATES[candidate](rows)
     margin, held = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)

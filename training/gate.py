@@ -7,8 +7,8 @@ from training.info import Info
 def decide(new: Info, gate: Gate, current: Info | None) -> tuple[bool, str]:
     """Whether a bundle takes the champion's place, and why.
 
-    Grade C (the best rule): only where no graded model is placed. A or B: at least ``min_grade``, and not below the
-    grade of the champion; an equal, fresher model wins.
+    Grade C (the best rule): only where no graded model is placed. A or B: at least ``min_grade``, and not
+    below the grade of the champion; an equal, fresher model wins.
     """
     placed = current.grade if current else None
     if new.grade == "C":

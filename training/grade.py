@@ -29,11 +29,12 @@ def ungraded(reason: str) -> Grade:
 
 
 def grade(test: pd.DataFrame) -> Grade:
-    """The grade from test rows: columns fold, unit, outcome, score (of the model), rule (score of the best rule).
+    """The grade from test rows: columns fold, unit, outcome, score (of the model), rule (score of the best
+    rule).
 
-    Average precision is averaged over the test dates; its intervals are bootstrapped over units. A: the lower 95%
-    bound of ΔAP / (1 − AP of the rule) ≥ .10. B: the lower bound of ΔAP > 0. Both: ΔAP > 0 on three quarters of the
-    dates, and calibration within the limit of the grade.
+    Average precision is averaged over the test dates; its intervals are bootstrapped over units. A: the lower
+    95% bound of ΔAP / (1 − AP of the rule) ≥ .10. B: the lower bound of ΔAP > 0. Both: ΔAP > 0 on three
+    quarters of the dates, and calibration within the limit of the grade.
     """
     model, rule = _per_date(test, "score"), _per_date(test, "rule")
     drawn_model, drawn_rule = _drawn(test)
@@ -43,7 +44,7 @@ def grade(test: pd.DataFrame) -> Grade:
     error, perfect = _calibration(test)
     figures = {
         "ap_model": model.mean(), "ap_rule": rule.mean(), "gain": (model - rule).mean(), "gain_low": low,
-        "gain_high": high, "surplus_low": surplus, "dates": len(model), "dates_better": int((model > rule).sum()),
+        "gain_high": high, "surplus_low": surplus, "dates": len(model), "dates_better": (model > rule).sum(),
         "ece": error, "ece_of_a_perfect_model": perfect,
     }  # fmt: skip
     return _letter({name: round(float(value), 6) for name, value in figures.items()})
@@ -86,7 +87,7 @@ def _per_date(test: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _drawn(test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrapped average precision of model and rule, averaged over the dates that have an outcome in the draw."""
+    """Bootstrapped average precision of model and rule: the mean over dates with an outcome in the draw."""
     dates = [np.asarray(rows) for _, rows in sorted(test.groupby("fold").indices.items())]
     outcome = test["outcome"].to_numpy()
     rankings = [

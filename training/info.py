@@ -61,7 +61,7 @@ class Spread(Strict):
 
 
 class Reference(Strict):
-    """``scores``: 1,001 quantiles of out-of-time scores, lowest first; ``base_margin``: where reasons start."""
+    """scores: 1,001 quantiles of out-of-time scores, lowest first. base_margin: where reasons start."""
 
     base_margin: float
     scores: list[float]

@@ -1,4 +1,4 @@
-"""From a configuration to a graded bundle: choose on earlier dates, grade once on later ones, refit on all."""
+"""One recipe judged: chosen on earlier dates, graded once on later ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from features import facts
 from features.errors import ConfigError
@@ -23,6 +22,7 @@ from training.evaluate import (
     select,
     splits,
 )
+from training.fit import one_thread
 from training.folds import Folds, folds
 from training.grade import Grade, grade, ungraded
 from training.info import Metric
@@ -37,8 +37,8 @@ class Evaluation:
     """What a recipe did on later dates.
 
     selection, tests: figures per fold and candidate. scored: the test rows with the ``score`` of the chosen
-    candidate and the ``rule`` score; empty when nothing could be graded. chosen: candidate or None; rule: name of
-    the best rule or None.
+    candidate and the ``rule`` score; empty when nothing could be graded. chosen: candidate or None; rule:
+    name of the best rule or None.
     """
 
     config: TrainConfig
@@ -90,7 +90,7 @@ def evaluate(config: TrainConfig, made: Snapshot, say: Say, compare: bool = Fals
 
     Raises DataError when the data are too short for one fold, ConfigError when no feature can be a rule.
     """
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread():
         table = rows(made.frame, made.features)
         plan = folds(table.dates, config.span_days, config.as_of.test_dates)
         if not numbers(table.columns):
@@ -125,7 +125,7 @@ def _evaluate(
         everyone = list(candidates) if compare else [chosen] if chosen else []
         long = score(table, tests, everyone, rule, say)
         scored, found = _side_by_side(long, chosen, rule), figures(long, config.candidates)
-    verdict = _verdict(table, scored, chosen)
+    verdict = _verdict(table, candidates, scored, chosen)
     return Evaluation(config, table, fingerprint, plan, chosen, rule, selection, found, scored, verdict)
 
 
@@ -138,7 +138,7 @@ def _choosing(table: Rows, plan: Folds, tests: Sequence[Split], say: Say) -> lis
 
 
 def allowed(candidates: Sequence[str], customers_with_outcome: int) -> list[str]:
-    """Small data: under 50 distinct customers with an outcome only logistic competes, under 20 only the rules."""
+    """Small data: under 50 customers with an outcome only logistic competes, under 20 only the rules."""
     if customers_with_outcome < TOO_FEW:
         return []
     return [name for name in candidates if name == "logistic" or customers_with_outcome >= FEW]
@@ -155,10 +155,12 @@ def _side_by_side(long: pd.DataFrame, chosen: str | None, rule: str) -> pd.DataF
     return ruled.drop(columns="candidate")
 
 
-def _verdict(table: Rows, scored: pd.DataFrame, chosen: str | None) -> Grade:
-    if chosen is None:
+def _verdict(table: Rows, candidates: Sequence[str], scored: pd.DataFrame, chosen: str | None) -> Grade:
+    if not candidates:
         count = table.customers_with_outcome
         return ungraded(f"{count} customers with an outcome: under {TOO_FEW} only rules compete")
-    if scored.empty:
-        return ungraded("no test date has an outcome and trainable dates before it: nothing can be graded")
+    if chosen is None or scored.empty:
+        return ungraded(
+            "too few dates with both outcomes, in test and in train before: nothing can be graded"
+        )
     return grade(scored)

@@ -1,4 +1,4 @@
-"""How good a ranking and its numbers are. Every figure takes weights, so that one sort serves a whole bootstrap."""
+"""How good a ranking and its numbers are. Rankings take weights: one sort serves a whole bootstrap."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Ranking:
             return (precision * np.diff(hits, axis=1, prepend=0.0)).sum(axis=1) / hits[:, -1]
 
     def roc_auc(self, weights: np.ndarray) -> np.ndarray:
-        """P(score of an outcome > score of none), ties counted half, per row of (d, n) weights; NaN if one class."""
+        """P(score with outcome > score without), ties half, per row of (d, n) weights; NaN if one class."""
         hits, listed = self._cumulated(weights)
         misses = listed - hits
         new = np.diff(misses, axis=1, prepend=0.0)
@@ -105,7 +105,7 @@ def at_capacity(outcome: np.ndarray, score: np.ndarray, contacts: int) -> dict[s
 
 
 def resampled(unit: np.ndarray, draws: int = DRAWS, seed: int = 0) -> Iterator[np.ndarray]:
-    """Blocks of (d, n) row weights: in every draw the units are drawn with replacement, with all their rows."""
+    """Blocks of (d, n) row weights: each draw takes units with replacement, with all their rows."""
     random = np.random.default_rng(seed)
     names, row_unit = np.unique(unit, return_inverse=True)
     size = max(1, BLOCK // max(len(unit), 1))

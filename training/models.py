@@ -1,7 +1,7 @@
 """What a bundle can hold: trees, a linear model or a rule.
 
-Each gives ``margin(matrix)``, (n,) log-odds, and ``contributions(matrix)``, (n, f), which with ``base_margin`` sum
-to the margin.
+Each gives ``margin(matrix)``, (n,) log-odds, and ``contributions(matrix)``, (n, f), which with
+``base_margin`` sum to the margin.
 """
 
 import json
@@ -134,8 +134,8 @@ class Linear:
 class Rule:
     """A ranking by one number: log-odds interpolated between knots, strictly rising (sign 1) or falling (−1).
 
-    Beyond the outermost knots the log-odds creep on by ``CREEP`` × ln(1 + distance / range), so that ranking by
-    score stays ranking by the number. A null has its own cell. ``expected``: the mean margin in training.
+    Beyond the outermost knots the log-odds creep on by ``CREEP`` × ln(1 + distance / range), so that ranking
+    by score stays ranking by the number. A null has its own cell. ``expected``: the mean margin in training.
     """
 
     knots: tuple[float, ...]

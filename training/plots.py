@@ -17,8 +17,8 @@ SAMPLE = 2_000
 def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, folder: Path) -> None:
     """Write reliability.png, gains.png, folds.png and families.png.
 
-    scored: test rows with fold, outcome, ``rule`` and, where a candidate was graded, ``score``. matrix: rows to
-    explain.
+    scored: test rows with fold, outcome, ``rule`` and, where a candidate was graded, ``score``. matrix: rows
+    to explain.
     """
     rankings = [name for name in ("score", "rule") if name in scored]
     contacts = bundle.info.capacity.contacts

@@ -1,4 +1,4 @@
-"""The script MLflow stores with a model: the bundle as a pyfunc, for ``mlflow models serve`` and ``spark_udf``."""
+"""The script MLflow keeps with a model: the bundle as a pyfunc (``mlflow models serve``, ``spark_udf``)."""
 
 from pathlib import Path
 

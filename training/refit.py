@@ -3,11 +3,11 @@
 from importlib.metadata import version
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from training.bundle import Bundle, seal
 from training.columns import Column
 from training.evaluate import Say, fit_named, inputs
+from training.fit import one_thread
 from training.info import Info, Kind, Reference, Spread
 from training.job import Evaluation
 
@@ -18,7 +18,7 @@ def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
     if name is None:
         return None
     say(f"refitting {name} on {len(table.dates)} dates, {len(table):,} rows")
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread():
         fitted, own = fit_named(name, table), inputs(name, table)
         columns = [table.columns[position] for position in own]
         graded = len(evaluation.scored) > 0
@@ -46,9 +46,16 @@ def _info(evaluation: Evaluation, kind: Kind, columns: list[Column]) -> Info:
     config, table = evaluation.config, evaluation.rows
     settings = ("model", "population", "outcome", "grace_days", "windows", "value", "capacity", "holdout")
     return Info(
-        **{name: getattr(config, name) for name in settings}, kind=kind, grade=evaluation.grade.letter, rule=evaluation.rule, features=columns,
-        history_days=config.data.history_days, timezone=config.data.timezone,
-        base_rate=round(float(table.outcome.mean()), 6), metrics=evaluation.metrics,
-        fingerprint=evaluation.fingerprint, customers_with_outcome=table.customers_with_outcome,
+        **{name: getattr(config, name) for name in settings},
+        kind=kind,
+        grade=evaluation.grade.letter,
+        rule=evaluation.rule,
+        features=columns,
+        history_days=config.data.history_days,
+        timezone=config.data.timezone,
+        base_rate=round(float(table.outcome.mean()), 6),
+        metrics=evaluation.metrics,
+        fingerprint=evaluation.fingerprint,
+        customers_with_outcome=table.customers_with_outcome,
         versions={name: version(name) for name in ("lightgbm", "numpy", "pandas", "scikit-learn")},
-    )  # fmt: skip
+    )

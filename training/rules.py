@@ -15,7 +15,7 @@ STEP = 1e-3
 
 
 def numbers(columns: Sequence[Column]) -> list[int]:
-    """Positions of the columns that are rules: silence, own rhythm, activity in the widest window, change, age."""
+    """Positions of the columns that are rules: silence, own rhythm, activity, change, age, renewal."""
     widest = max((column["days"] or 0 for column in columns), default=0)
     return [
         position
@@ -32,8 +32,9 @@ def numbers(columns: Sequence[Column]) -> list[int]:
 def fit_rule(number: np.ndarray, outcome: np.ndarray) -> Rule:
     """The calibrated table of one number, (n,), in the direction that the rows speak for.
 
-    Cells between quantiles, each with its rate shrunk towards the base rate, made monotone (isotonic regression),
-    then strictly so. Nulls have their own cell. Both directions are tried; the likelier one stays.
+    Cells between quantiles, each with its rate shrunk towards the base rate, made monotone (isotonic
+    regression), then strictly so. Nulls have their own cell. Both directions are tried; the likelier one
+    stays.
     """
     from sklearn.isotonic import isotonic_regression
 

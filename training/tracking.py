@@ -103,22 +103,30 @@ def _mlflow(home: Path, name: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         import logging
 
-        import mlflow
-
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-        if not (os.environ.get("MLFLOW_TRACKING_URI") or os.environ.get("MLFLOW_RUN_ID")):
-            home.mkdir(parents=True, exist_ok=True)
-            mlflow.set_tracking_uri(f"sqlite:///{(home / 'mlflow.db').resolve()}")
-            if mlflow.get_experiment_by_name(name) is None:
-                mlflow.create_experiment(name, artifact_location=(home / "mlartifacts").resolve().as_uri())
-            mlflow.set_experiment(name)
+        if not os.environ.get("MLFLOW_RUN_ID"):
+            _experiment(home.resolve(), name)
         yield
+
+
+def _experiment(home: Path, name: str) -> None:
+    """The experiment of this model, on the server of MLFLOW_TRACKING_URI or else in the workspace."""
+    import mlflow
+
+    artifacts = None
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        home.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
+        artifacts = (home / "mlartifacts").as_uri()
+    if mlflow.get_experiment_by_name(name) is None:
+        mlflow.create_experiment(name, artifact_location=artifacts)
+    mlflow.set_experiment(name)
 
 
 @contextmanager
 def _run() -> Iterator[str]:
-    """The id of a new run, or of the one that ``mlflow run`` began (start_run takes it up by MLFLOW_RUN_ID)."""
+    """The id of a new run, or of the one ``mlflow run`` began: start_run takes it up by MLFLOW_RUN_ID."""
     import mlflow
 
     with mlflow.start_run() as run:

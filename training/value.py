@@ -72,8 +72,9 @@ def gains(
 ) -> np.ndarray:
     """Expected gain of one contact, (n,), in the unit of the amount (DESIGN §9).
 
-    churn: score × effect × amount × margin − cost; a contact keeps the share ``effect`` of those who would leave.
-    upsell: added chance × amount × margin − cost; a contact adds ``effect`` × score to the chance, up to certainty.
+    churn: score × effect × amount × margin − cost; a contact keeps the share ``effect`` of those who would
+    leave. upsell: added chance × amount × margin − cost; a contact adds ``effect`` × score to the chance, up
+    to certainty.
     """
     chance = probability * value.effect
     if kind == "upsell":

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,11 +68,8 @@ def test_there_is_a_sentence_for_any_facts(measure, days, lang, data):
     )
     value = data.draw(fact if measure.empty is None else st.floats(-1e3, 1e6).map(round))
     facts = {measure.name: value, **{m: data.draw(fact) for m in reasons.BESIDE.get(measure.name, ())}}
-    if measure.name in ("count", "trend"):
-        facts = {
-            "count": abs(round(facts["count"] or 0)),
-            "trend": max(-5.0, min(5.0, float(facts["trend"] or 0))),
-        }
+    if "trend" in facts:
+        facts |= {"count": abs(round(facts["count"] or 0)), "trend": max(-5.0, min(5.0, facts["trend"] or 0))}
     text = sentence(feature, facts, lang)
     assert text.endswith(("。", ".")) and "{" not in text
 
@@ -85,6 +83,27 @@ def test_every_row_of_every_kind_of_bundle_adds_up(make):
     alone = scoring.score(bundle, rows.iloc[[17]].reset_index(drop=True))
     assert alone.score[0] == scores.score[17] and alone.gap < 1e-9
     assert set(scores.parts.families) <= {column["family"] for column in COLUMNS}
+
+
+def test_facts_bring_what_the_sentence_compares_and_never_mix_two_worlds():
+    columns = {
+        **{f"login_{measure}_28d": (measure, 28) for measure in ("count", "trend", "days", "mean")},
+        "login_mean_90d": ("mean", 90),
+    }
+    features = [
+        Feature(name, "login", m, d, "login", "number", "count", {}) for name, (m, d) in columns.items()
+    ]
+    facts = reasons.Facts(
+        features, pd.DataFrame({name: [float(i), np.nan] for i, name in enumerate(columns)})
+    )
+    assert facts.of("login_days_28d", 0) == {"days": 2, "count": 0, "trend": 1}
+    assert facts.of("login_mean_28d", 0) == {"mean": 3, "longest": 4, "longest_days": 90}
+    assert facts.of("login_mean_90d", 1) == {"mean": None}
+    assert facts.of("login_days_28d", 0, {"login_days_28d": 2}) == {"days": 2}
+    assert facts.of("login_count_28d", 0, {"login_count_28d": 0, "login_trend_28d": 1}) == {
+        "count": 0,
+        "trend": 1,
+    }
 
 
 def test_at_the_starting_point_the_slope_is_its_limit():

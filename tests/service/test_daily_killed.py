@@ -1,4 +1,4 @@
-"""Killed at any point, the daily job loses nothing, shows no half list, and its rerun gives the very same list."""
+"""Killed at any point, the daily job shows no half list, and its rerun gives the very same list."""
 
 import multiprocessing
 import random

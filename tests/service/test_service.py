@@ -50,6 +50,10 @@ def test_live_and_ready_need_no_key_and_tell_the_truth(service):
     assert state["models"]["churn"]["as_of"] == "2026-02-01"
 
 
+def test_it_listens_on_this_machine_only(service):
+    assert "listening on http://127.0.0.1:" in service.log.read_text()
+
+
 @pytest.mark.parametrize("path", CLOSED)
 @pytest.mark.parametrize("headers", KEYLESS)
 def test_everything_else_needs_a_key(service, path, headers):
@@ -237,8 +241,10 @@ def test_broken_bodies_are_never_an_error_of_ours(service, body):
     assert response.status_code in (400, 422)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle",
-                                  "application/x-www-form-urlencoded", "application/json; charset=latin-1", ""])  # fmt: skip
+KINDS = ["text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", "application/xml"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "application/json; charset=latin-1", ""])
 def test_only_json_is_taken(service, kind):
     problem(service.post({"model": "churn", "customers": [ROW]}, **{"content-type": kind}), 415)
 

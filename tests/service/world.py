@@ -37,10 +37,10 @@ customers:
   known_from: signup
   attributes: {plan: {type: category, static: true, label: {en: Plan, ja: プラン}}}
 subscriptions:
-  {table: subscriptions.parquet, id: account, start: start, end: end, notice: notice, value: arr, renewal: renewal}
+  {table: terms.parquet, id: account, start: start, end: end, notice: notice, value: arr, renewal: renewal}
 streams:
   login: {table: logins.parquet, id: account, at: at, entity: user, label: {en: Logins, ja: ログイン}}
-  ticket: {table: tickets.parquet, id: account, at: at, until: closed, label: {en: Support tickets, ja: 問い合わせ}}
+  ticket: {table: tickets.parquet, id: account, at: at, until: closed, label: {en: Tickets, ja: 問合せ}}
   contact: {table: contacts.parquet, id: account, at: at, role: contact}
 """
 
@@ -110,7 +110,7 @@ def _people(ids: list[str]) -> dict[str, pd.DataFrame]:
     terms["end"] = pd.Series(pd.NaT, index=number, dtype="datetime64[us]")
     terms["notice"] = pd.Series([pd.Timestamp("2026-01-10") if one == LEAVING else pd.NaT for one in ids])
     terms["renewal"] = pd.Timestamp("2026-03-01") + pd.to_timedelta(number, unit="D")
-    return {"customers": people, "subscriptions": terms}
+    return {"customers": people, "terms": terms}
 
 
 def _streams(ids: list[str], random: np.random.Generator) -> dict[str, pd.DataFrame]:

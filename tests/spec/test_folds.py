@@ -44,5 +44,5 @@ def test_test_dates_without_a_train_date_are_left_out():
 
 @pytest.mark.parametrize("mature", [[], YEAR[:1]])
 def test_a_horizon_longer_than_the_data_is_refused(mature):
-    with pytest.raises(DataError, match="shorter horizon, more dates or a longer history"):
+    with pytest.raises(DataError, match="shorter horizon, more dates or more history"):
         folds(mature, 30, 4)

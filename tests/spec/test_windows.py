@@ -281,6 +281,12 @@ def test_change_is_against_the_last_value_of_an_earlier_day():
     """)  # fmt: skip
 
 
+def test_change_is_the_exact_difference_of_fixed_point_values():
+    activity = daily(columns(table_events("day | value\n 90 | 0.1\n 95 | 0.3")))
+    found = compute(activity, np.array([1], np.int32), np.array([100], np.int32), [("change", None)], 400)
+    assert found.tolist() == [[0.2]]
+
+
 def test_open_until_the_day_after_its_end():
     """`until` is the day it closed: on that day's midnight it is still open, on the next it is not."""
     events = f"""

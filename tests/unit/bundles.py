@@ -13,24 +13,39 @@ from training.info import Info, Metric, Reference
 from training.models import Categories, Linear, Numbers, Rule, Trees
 from training.value import Capacity, Value
 
+LOGIN, TENURE = {"en": "Logins", "ja": "ログイン"}, {"en": "Customer age", "ja": "利用期間"}
+PLAN, PLANS = {"en": "Plan", "ja": "プラン"}, ["basic", "free", "pro"]
+
+
+def _number(
+    name: str, source: str, measure: str, days: int | None, unit: str, label: dict[str, str]
+) -> Column:
+    family = "tenure" if source == "customer" else source
+    column = {
+        "name": name,
+        "source": source,
+        "measure": measure,
+        "days": days,
+        "family": family,
+        "unit": unit,
+    }
+    return Column(**column, kind="number", label=label, categories=None)
+
+
 COLUMNS: list[Column] = [
-    Column(name="login_recency", source="login", measure="recency", days=None, family="login", kind="number",
-           unit="days", label={"en": "Logins", "ja": "ログイン"}, categories=None),
-    Column(name="login_count_28d", source="login", measure="count", days=28, family="login", kind="number",
-           unit="count", label={"en": "Logins", "ja": "ログイン"}, categories=None),
-    Column(name="tenure_days", source="customer", measure="tenure_days", days=None, family="tenure", kind="number",
-           unit="days", label={"en": "Customer age", "ja": "利用期間"}, categories=None),
-    Column(name="plan", source="plan", measure="attribute", days=None, family="plan", kind="category",
-           unit="category", label={"en": "Plan", "ja": "プラン"}, categories=["basic", "free", "pro"]),
-]  # fmt: skip
+    _number("login_recency", "login", "recency", None, "days", LOGIN),
+    _number("login_count_28d", "login", "count", 28, "count", LOGIN),
+    _number("tenure_days", "customer", "tenure_days", None, "days", TENURE),
+    {**_number("plan", "plan", "attribute", None, "category", PLAN), "kind": "category", "categories": PLANS},
+]
 
 
 def frame(rows: int = 400, seed: int = 0, as_of: date = date(2026, 1, 1)) -> pd.DataFrame:
-    """A snapshot frame of one as-of date: ids, side columns, the features of COLUMNS, an outcome they explain."""
+    """A snapshot frame of one as-of date: side columns, the features of COLUMNS, an outcome they explain."""
     random = np.random.default_rng(seed)
     recency = random.integers(1, 60, rows).astype(float)
     count = random.poisson(600 / (recency + 5)).astype(float)
-    plan = random.choice(["basic", "free", "pro"], rows).astype(object)
+    plan = random.choice(PLANS, rows).astype(object)
     margin = 0.08 * recency - 0.05 * count + (plan == "free") - 2.5
     recency[random.random(rows) < 0.05] = np.nan
     plan[random.random(rows) < 0.05] = None
@@ -49,13 +64,25 @@ def frame(rows: int = 400, seed: int = 0, as_of: date = date(2026, 1, 1)) -> pd.
 def _info(kind: str, grade: str, columns: list[Column], changes: dict) -> Info:
     metric = Metric(value=0.8, low=0.75, high=0.85)
     content = {
-        "model": "churn", "kind": kind, "grade": grade, "rule": "login_recency", "features": columns,
+        "model": "churn",
+        "kind": kind,
+        "grade": grade,
+        "rule": "login_recency",
+        "features": columns,
         "population": Population.model_validate({"seen": {"streams": ["login"], "days": 90}}),
-        "outcome": Inactivity(kind="inactivity", streams=("login",), horizon_days=30), "windows": Windows(days=(28,)),
-        "history_days": 400, "timezone": "UTC", "value": Value(amount=100.0, contact_cost=1.0), "capacity": Capacity(),
-        "holdout": 0.1, "base_rate": 0.2, "metrics": {"roc_auc": metric}, "fingerprint": "0" * 64, "versions": {},
+        "outcome": Inactivity(kind="inactivity", streams=("login",), horizon_days=30),
+        "windows": Windows(days=(28,)),
+        "history_days": 400,
+        "timezone": "UTC",
+        "value": Value(amount=100.0, contact_cost=1.0),
+        "capacity": Capacity(),
+        "holdout": 0.1,
+        "base_rate": 0.2,
+        "metrics": {"roc_auc": metric},
+        "fingerprint": "0" * 64,
+        "versions": {},
         "customers_with_outcome": 80,
-    }  # fmt: skip
+    }
     return Info(**{**content, **changes})
 
 

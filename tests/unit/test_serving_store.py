@@ -23,19 +23,43 @@ def engine(tmp_path):
 
 def run(as_of=date(2026, 1, 1), model="churn", **changes):
     plain = {
-        "state": "staging", "bundle": "b" * 64, "version": "b" * 12, "grade": "B", "rule": None, "base_rate": 0.2,
-        "reference": 0.1, "horizon_start": as_of, "horizon_end": as_of, "features": [], "snapshot": "", "content": "",
-        "rows": 0, "message": "", "started_at": NOW,
-    }  # fmt: skip
+        "state": "staging",
+        "bundle": "b" * 64,
+        "version": "b" * 12,
+        "grade": "B",
+        "rule": None,
+        "base_rate": 0.2,
+        "reference": 0.1,
+        "horizon_start": as_of,
+        "horizon_end": as_of,
+        "features": [],
+        "snapshot": "",
+        "content": "",
+        "rows": 0,
+        "message": "",
+        "started_at": NOW,
+    }
     return store.Run(model=model, as_of=as_of, **{**plain, **changes})
 
 
 def row(customer_id, rank=1, score=0.5):
     return {
-        "customer_id": customer_id, "rank": rank, "name": None, "owner": None, "renewal": None, "score": score,
-        "margin": 0.0, "percentile": 50.0, "band": "low", "change": None, "value_at_risk": 1.0, "gain": 1.0,
-        "held_out": False, "action": "contact", "families": {"login": {"log_odds": 0.25}},
-    }  # fmt: skip
+        "customer_id": customer_id,
+        "rank": rank,
+        "name": None,
+        "owner": None,
+        "renewal": None,
+        "score": score,
+        "margin": 0.0,
+        "percentile": 50.0,
+        "band": "low",
+        "change": None,
+        "value_at_risk": 1.0,
+        "gain": 1.0,
+        "held_out": False,
+        "action": "contact",
+        "families": {"login": {"log_odds": 0.25}},
+    }
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(engine):
