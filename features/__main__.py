@@ -8,14 +8,14 @@ from datetime import date, datetime
 from pathlib import Path
 
 from features import catalogue, config, facts, quality, snapshot
-from features.command import DONE, REFUSED, Door, progress, say
+from features.command import DONE, REFUSED, Answer, Door, progress, say
 from features.config import SnapshotConfig
 from features.errors import ConfigError
 
 _MARK = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
-def check(chosen: argparse.Namespace):
+def check(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     progress(f"reading the tables of {settings.data.name} …")
     findings = quality.check(settings, today=datetime.now(settings.data.zone).date())
@@ -30,7 +30,7 @@ def check(chosen: argparse.Namespace):
     return REFUSED if refused else DONE, {"passed": not refused, "findings": [asdict(f) for f in findings]}
 
 
-def make(chosen: argparse.Namespace):
+def make(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     progress(f"reading the tables of {settings.data.name} …")
     known = facts.read(settings.data)
@@ -60,7 +60,7 @@ def write(made: snapshot.Snapshot, path: Path) -> None:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
 
 
-def show(chosen: argparse.Namespace):
+def show(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     own = catalogue.features(settings)
     measures = {measure.name: measure for measure in (*catalogue.MEASURES, *catalogue.CUSTOMER_MEASURES)}

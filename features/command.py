@@ -13,7 +13,8 @@ from typing import Any
 from features.errors import InputError
 
 DONE, REFUSED, BAD_INPUT = 0, 1, 2
-Command = Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]
+Answer = tuple[int, dict[str, Any]]
+Command = Callable[[argparse.Namespace], Answer]
 
 
 class Door:

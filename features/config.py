@@ -315,7 +315,9 @@ class SnapshotConfig(Strict):
         if self.data.subscriptions is None and (
             self.population.subscription or isinstance(self.outcome, SubscriptionEnd)
         ):
-            raise ValueError("population or outcome speaks of subscriptions; name the table in data.yaml: subscriptions")
+            raise ValueError(
+                "population or outcome speaks of subscriptions; name the table in data.yaml: subscriptions"
+            )
         if 2 * self.windows.days[-1] > self.data.history_days:
             raise ValueError(
                 f"windows.days: {self.windows.days[-1]} is over half of history_days ({self.data.history_days}); "

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 
-import ibis
 import numpy as np
 import pandas as pd
 
-from features import windows
+from features import columns, windows
 from features.config import Attribute
 from features.errors import DataError
 from features.rollup import Events, daily
-from features.sources import Source, require, text
+from features.sources import Column, Source, fetch, only, require
 
 ALWAYS = -(2**31)
 
 
-def load(source: Source, only: Sequence[str] | None = None) -> pd.DataFrame:
+def load(source: Source, some: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per customer, sorted by id; the row number is the customer's code everywhere.
 
-    Columns: id, unit (parent, else the customer), known_from (day number), name, owner, opted_out. Raises DataError on an
-    empty table, a null or a repeated id.
+    Columns: id, unit (parent, else the customer), known_from (day number), name, owner, opted_out. Raises DataError
+    on an empty table, a null or a repeated id.
     """
     spec = source.data.customers
     if spec.table is None:
@@ -27,23 +26,26 @@ def load(source: Source, only: Sequence[str] | None = None) -> pd.DataFrame:
         table = source.table(stream.table)
         column = stream.id or spec.id
         require(table, stream.table, {f"data.yaml: streams.{spec.from_stream}.id": column})
-        ids = _only(table.select(id=text(table[column])), only).filter(lambda t: t["id"].notnull()).distinct()
-        frame = source.fetch(ids, stream.table).to_pandas().sort_values("id", ignore_index=True)
+        ids = only(table.select(id=columns.text(table[column])), some)
+        ids = ids.filter(ids["id"].notnull()).distinct()
+        frame = fetch(ids, stream.table).to_pandas().sort_values("id", ignore_index=True)
         return frame.assign(unit=frame["id"], known_from=ALWAYS, name=None, owner=None, opted_out=False)
     table = source.table(spec.table)
-    columns = {"id": spec.id, "unit": spec.parent, "known_from": spec.known_from, "name": spec.name}
-    columns |= {"owner": spec.owner, "opted_out": spec.opted_out}
-    wanted = {role: column for role, column in columns.items() if column}
+    named = {"id": spec.id, "unit": spec.parent, "known_from": spec.known_from, "name": spec.name}
+    named |= {"owner": spec.owner, "opted_out": spec.opted_out}
+    wanted = {role: column for role, column in named.items() if column}
     require(table, spec.table, {f"data.yaml: customers.{role}": column for role, column in wanted.items()})
-    query = {role: text(table[column]) for role, column in wanted.items() if role not in ("known_from", "opted_out")}
+    query = {
+        role: columns.text(table[column]) for role, column in wanted.items() if role not in ("known_from", "opted_out")
+    }
     if spec.known_from:
-        query["known_from"] = source.time(table[spec.known_from], f"{spec.table}: {spec.known_from}")
+        query["known_from"] = columns.time(table[spec.known_from], f"{spec.table}: {spec.known_from}")
     if spec.opted_out:
-        query["opted_out"] = _flag(table[spec.opted_out], f"{spec.table}: {spec.opted_out}")
-    rows = source.fetch(_only(table.select(**query), only), spec.table)
-    if rows.num_rows == 0 and only is None:
+        query["opted_out"] = columns.flag(table[spec.opted_out], f"{spec.table}: {spec.opted_out}")
+    rows = fetch(only(table.select(**query), some), spec.table)
+    if rows.num_rows == 0 and some is None:
         raise DataError(f"{spec.table}: no customer in it; give a table with one row a customer")
-    known_from = source.days(rows["known_from"], fill=ALWAYS)[0] if spec.known_from else ALWAYS
+    known_from = columns.days(rows["known_from"], source.data, fill=ALWAYS)[0] if spec.known_from else ALWAYS
     frame = rows.to_pandas().assign(known_from=known_from)
     _refuse_repeats(frame["id"], f"{spec.table}: {spec.id}")
     for column in ("name", "owner"):
@@ -53,9 +55,7 @@ def load(source: Source, only: Sequence[str] | None = None) -> pd.DataFrame:
     return frame.sort_values("id", ignore_index=True)
 
 
-def attribute(
-    source: Source, name: str, index: pd.Index, customer: np.ndarray, as_of: np.ndarray
-) -> np.ndarray:
+def attribute(source: Source, name: str, index: pd.Index, customer: np.ndarray, as_of: np.ndarray) -> np.ndarray:
     """The attribute of each key as it was known on its as-of date: float64, or object (text or None) for a category."""
     spec = source.data.customers.attributes[name]
     if spec.changes is None:
@@ -71,8 +71,8 @@ def _static(source: Source, name: str, spec: Attribute, index: pd.Index) -> np.n
     path = f"data.yaml: customers.attributes.{name}"
     require(table, table_name, {path: column, "data.yaml: customers.id": customers.id})
     value = _typed(source, table[column], spec, f"{table_name}: {column} ({path}.type: {spec.type})")
-    table = _only(table.select(id=text(table[customers.id]), value=value), list(index) if len(index) < 1_000 else None)
-    rows = source.fetch(table, table_name).to_pandas()
+    table = only(table.select(id=columns.text(table[customers.id]), value=value), _few(index))
+    rows = fetch(table, table_name).to_pandas()
     rows = rows[rows["id"].notna()]
     _refuse_repeats(rows["id"], f"{table_name}: {customers.id}")
     values = rows.set_index("id")["value"].reindex(index)
@@ -82,7 +82,7 @@ def _static(source: Source, name: str, spec: Attribute, index: pd.Index) -> np.n
 def _latest_change(
     source: Source, name: str, spec: Attribute, index: pd.Index, customer: np.ndarray, as_of: np.ndarray
 ) -> np.ndarray:
-    """The change that is last by (valid_from, known, value) among those visible: the kernel's ``last`` over row numbers."""
+    """The change that is last by (valid_from, known, value) of those visible: the kernel's ``last`` over row numbers."""
     changes = spec.changes
     assert changes is not None
     path = f"data.yaml: customers.attributes.{name}.changes"
@@ -91,40 +91,34 @@ def _latest_change(
     wanted = {"id": source.data.customers.id, "at": changes.at, "value": column}
     wanted |= {"known": changes.known} if changes.known else {}
     require(table, changes.table, {f"{path}.{role}": column for role, column in wanted.items()})
-    query = {"id": text(table[wanted["id"]]), "at": source.time(table[changes.at], f"{changes.table}: {changes.at}")}
+    query = {
+        "id": columns.text(table[wanted["id"]]),
+        "at": columns.time(table[changes.at], f"{changes.table}: {changes.at}"),
+    }
     query["value"] = _typed(source, table[column], spec, f"{changes.table}: {column} ({path})")
     if changes.known:
-        query["known"] = source.time(table[changes.known], f"{changes.table}: {changes.known}")
-    rows = source.fetch(_only(table.select(**query), list(index) if len(index) < 1_000 else None), changes.table)
-    day, time = source.days(rows["at"])
-    known = np.maximum(day, source.days(rows["known"], fill=ALWAYS)[0]) if changes.known else day
+        query["known"] = columns.time(table[changes.known], f"{changes.table}: {changes.known}")
+    rows = fetch(only(table.select(**query), _few(index)), changes.table)
+    day, time = columns.days(rows["at"], source.data)
+    known = np.maximum(day, columns.days(rows["known"], source.data, fill=ALWAYS)[0]) if changes.known else day
     frame = pd.DataFrame({"day": day, "known": known, "time": time, "value": rows["value"].to_pandas()})
     frame["customer"] = index.get_indexer(rows["id"].to_pandas())
     frame = frame[(frame["customer"] >= 0) & rows["at"].is_valid().to_pandas()]
     frame = frame.sort_values(["time", "known", "value"], ignore_index=True)
     number = np.arange(len(frame), dtype=np.int64)
     nothing = np.full(len(frame), -1, np.int32)
-    columns = (frame[column].to_numpy().astype(np.int32) for column in ("customer", "day", "known"))
-    activity = daily(Events(*columns, frame["time"].to_numpy(), number, number >= 0, nothing, nothing))
+    code, began, seen = (frame[column].to_numpy().astype(np.int32) for column in ("customer", "day", "known"))
+    activity = daily(Events(code, began, seen, frame["time"].to_numpy(), number, number >= 0, nothing, nothing))
     found = windows.compute(activity, customer, as_of, [("last", None)], history_days=2**30)[:, 0]
-    values = np.append(_plain(frame["value"], spec), None if spec.type == "category" else np.nan)
+    nothing_known = pd.Series([None if spec.type == "category" else np.nan])
+    values = np.concatenate([_plain(frame["value"], spec), nothing_known.to_numpy()])
     return values[np.where(np.isnan(found), len(frame), np.rint(np.nan_to_num(found) * 1e6)).astype(np.int64)]
 
 
-def _typed(source: Source, column: ibis.Value, spec: Attribute, label: str) -> ibis.Value:
+def _typed(source: Source, column: Column, spec: Attribute, label: str) -> Column:
     if spec.type == "category":
-        return text(column)
-    return _flag(column, label) if spec.type == "flag" else source.number(column, label)
-
-
-def _flag(column: ibis.Value, label: str) -> ibis.Value:
-    """Yes or no as 1.0 or 0.0."""
-    kind = column.type()
-    if not (kind.is_boolean() or kind.is_numeric() or kind.is_string()):
-        raise DataError(f"{label}: {kind} found where a flag is needed; allowed: true/false or 1/0")
-    if kind.is_string():
-        column = column.strip().lower().isin(["true", "t", "yes", "1"])
-    return (column.cast("float64") != 0).cast("float64")
+        return columns.text(column)
+    return columns.flag(column, label) if spec.type == "flag" else columns.number(column, label)
 
 
 def _plain(values: pd.Series, spec: Attribute) -> np.ndarray:
@@ -133,8 +127,9 @@ def _plain(values: pd.Series, spec: Attribute) -> np.ndarray:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _only(table: ibis.Table, customers: Sequence[str] | None) -> ibis.Table:
-    return table if customers is None else table.filter(table["id"].isin(list(customers)))
+def _few(index: pd.Index) -> list[str] | None:
+    """The ids, where they are few enough to ask a table for them alone."""
+    return list(index) if len(index) < 1_000 else None
 
 
 def _refuse_repeats(ids: pd.Series, label: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from features import customers, subscriptions
+from features import customers, events, subscriptions
 from features.config import Data
 from features.rollup import Activity, daily
 from features.sources import Source
@@ -36,6 +36,6 @@ def read(data: Data, only: Sequence[str] | None = None) -> Facts:
     terms = subscriptions.load(source, index, only)
     activity, lost = {}, {}
     for name in data.streams:
-        events, lost[name] = source.events(name, index, only)
-        activity[name] = daily(events)
+        found, lost[name] = events.load(source, name, index, only)
+        activity[name] = daily(found)
     return Facts(source, everyone, terms, activity, lost)

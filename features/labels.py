@@ -12,7 +12,7 @@ from features.rollup import Activity
 from features.subscriptions import Subscriptions
 
 
-def outcomes(
+def of(
     config: SnapshotConfig,
     activity: dict[str, Activity],
     subscriptions: Subscriptions | None,
@@ -31,22 +31,20 @@ def outcomes(
         in_gap = np.zeros(len(happened), bool)
     elif isinstance(outcome, SubscriptionEnd):
         assert subscriptions is not None
-        rows = subscriptions.lapses(config.grace_days)
-        happened = _any(*rows, customer, begin, end)
-        in_gap = _any(*rows, customer, as_of, begin)
+        who, ended = subscriptions.lapses(config.grace_days)
+        happened = _any(who, ended, customer, begin, end)
+        in_gap = _any(who, ended, customer, as_of, begin)
     else:
-        rows = [(activity[name].customer, activity[name].day) for name in outcome.streams]
-        happened = np.any([_any(*row, customer, begin, end) for row in rows], axis=0)
-        in_gap = np.any([_any(*row, customer, as_of, begin) for row in rows], axis=0)
+        streams = [activity[name] for name in outcome.streams]
+        happened = np.any([_any(s.customer, s.day, customer, begin, end) for s in streams], axis=0)
+        in_gap = np.any([_any(s.customer, s.day, customer, as_of, begin) for s in streams], axis=0)
         if not isinstance(outcome, Event):
             happened = ~happened
     mature = as_of + config.span_days <= observed_until(config, activity, subscriptions)
     return np.where(mature, happened.astype(float), np.nan), in_gap
 
 
-def observed_until(
-    config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None
-) -> int:
+def observed_until(config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None) -> int:
     """The day (exclusive) until which every outcome table is observed: never the clock."""
     if config.data.observed_until:
         return number(config.data.observed_until)
@@ -62,13 +60,15 @@ def _positions(customer: np.ndarray, day: np.ndarray, key_customer: np.ndarray, 
     return np.searchsorted(customer.astype(np.int64) * 2**32 + day, key)
 
 
-def _any(customer, day, key_customer, begin, end) -> np.ndarray:
+def _any(
+    customer: np.ndarray, day: np.ndarray, key_customer: np.ndarray, begin: np.ndarray, end: np.ndarray
+) -> np.ndarray:
     """Whether a row of the customer lies in [begin, end)."""
     rows = (customer, day, key_customer)
     return _positions(*rows, end) > _positions(*rows, begin)
 
 
-def _amount(activity: Activity, measure: str, customer, begin, end) -> np.ndarray:
+def _amount(activity: Activity, measure: str, customer: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The sum or count of the customer's events in [begin, end), all that is known today."""
     column = activity.total if measure == "sum" else activity.count
     reached = np.concatenate([[0], np.cumsum(column)])
@@ -77,7 +77,14 @@ def _amount(activity: Activity, measure: str, customer, begin, end) -> np.ndarra
     return amount / 1e6 if measure == "sum" else amount.astype(float)
 
 
-def _increased(outcome: Increase, activity: Activity, customer, as_of, begin, end) -> np.ndarray:
+def _increased(
+    outcome: Increase,
+    activity: Activity,
+    customer: np.ndarray,
+    as_of: np.ndarray,
+    begin: np.ndarray,
+    end: np.ndarray,
+) -> np.ndarray:
     before = _amount(activity, outcome.measure, customer, as_of - outcome.over_days, as_of)
     usual = before * outcome.horizon_days / outcome.over_days
     reached = _amount(activity, outcome.measure, customer, begin, end)

@@ -42,7 +42,7 @@ def spine(
 
 
 def first_known(customers: pd.DataFrame, subscriptions: Subscriptions | None) -> np.ndarray:
-    """The day from which tenure counts: ``known_from``, else the first subscription, else always: int64 (customers,)."""
+    """The day from which tenure counts: ``known_from``, else the first subscription, else always; int64 (customers,)."""
     known_from = customers["known_from"].to_numpy(np.int64)
     if subscriptions is None or (known_from > -(2**31)).any():
         return known_from

@@ -96,7 +96,9 @@ def feeds(known: Facts, as_of: date | None = None) -> list[Finding]:
         quiet = int(end - 1 - own[-1])
         if quiet > max(7, 2 * pause):
             last, usual = day_of(own[-1]), f"its longest pause before was {pause} days"
-            out.append(Finding("feeds", "error", f"{name}: silent for {quiet} days since {last}; {usual}: check the feed"))
+            out.append(
+                Finding("feeds", "error", f"{name}: silent for {quiet} days since {last}; {usual}: check the feed")
+            )
     return out or [Finding("feeds", "ok", f"all {len(days)} streams are alive")]
 
 
@@ -170,4 +172,3 @@ def _separation(rows: pd.DataFrame, name: str) -> float:
         found.append(auc)
     mean = float(np.mean(found)) if found else 0.5
     return max(mean, 1 - mean)
-

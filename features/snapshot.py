@@ -1,20 +1,24 @@
 """Spine + windows + attributes (+ outcomes): one table, one row per customer and as-of date."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
-from features import catalogue, customers, facts, labels, population, windows
+from features import catalogue, customers, facts, population, windows
+from features import labels as outcomes
 from features.calendar import NEVER, as_of_dates, day_of, number
 from features.catalogue import Feature
 from features.config import SnapshotConfig
 from features.errors import DataError
 from features.facts import Facts
+from features.rollup import Activity
+from features.subscriptions import Subscriptions
 
+_KEYS = ("customer_id", "unit", "as_of")
 SIDE = ("name", "owner", "renewal", "last_contact")
 
 
@@ -22,8 +26,8 @@ SIDE = ("name", "owner", "renewal", "last_contact")
 class Snapshot:
     """The rows of a population over dates, ordered by as_of and customer_id.
 
-    frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature; only with labels), name,
-    owner, renewal, last_contact, and one column per feature: float64 (NaN is null) or text (null is NaN) for a category.
+    frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature; only with labels),
+    name, owner, renewal, last_contact, and one column per feature: float64 (NaN is null) or text (null is NaN) for a category.
     left_out: customer_id, as_of, status of those in sight but not at risk (already_leaving, opted_out).
     """
 
@@ -81,7 +85,7 @@ def build(
     code, day = spine["code"].to_numpy(np.int32), spine["day"].to_numpy(np.int32)
     outcome = None
     if labels:
-        outcome, in_gap = _outcomes(config, known, code, day)
+        outcome, in_gap = outcomes.of(config, known.activity, known.subscriptions, code, day)
         code, day, outcome = code[~in_gap], day[~in_gap], outcome[~in_gap]
     frame = _side(known, ids, code, day)
     if outcome is not None:
@@ -89,9 +93,6 @@ def build(
     frame |= _windows(config, known, columns, code, day) | _own(known, columns, code, day)
     ordered = {name: frame[name] for name in (*_KEYS, *(["outcome"] if labels else []), *SIDE)}
     return Snapshot(pd.DataFrame(ordered | {f.name: frame[f.name] for f in columns}), columns, left_out)
-
-
-_KEYS = ("customer_id", "unit", "as_of")
 
 
 def dates(config: SnapshotConfig, known: Facts | None = None) -> list[date]:
@@ -116,15 +117,11 @@ def _first_day(config: SnapshotConfig, known: Facts) -> int:
     return min(int(activity.day.min()) for activity in _behaviour(config, known))
 
 
-def _behaviour(config: SnapshotConfig, known: Facts):
+def _behaviour(config: SnapshotConfig, known: Facts) -> list[Activity]:
     found = [known.activity[name] for name in config.data.behaviour() if len(known.activity[name].day)]
     if not found:
         raise DataError("no event of any stream belongs to a known customer; check the id columns in data.yaml")
     return found
-
-
-def _outcomes(config: SnapshotConfig, known: Facts, code: np.ndarray, day: np.ndarray):
-    return labels.outcomes(config, known.activity, known.subscriptions, code, day)
 
 
 def _dates(days: np.ndarray) -> np.ndarray:
@@ -148,9 +145,11 @@ def _side(known: Facts, ids: np.ndarray, code: np.ndarray, day: np.ndarray) -> d
     return side
 
 
-def _windows(config: SnapshotConfig, known: Facts, columns, code: np.ndarray, day: np.ndarray):
+def _windows(
+    config: SnapshotConfig, known: Facts, columns: Sequence[Feature], code: np.ndarray, day: np.ndarray
+) -> dict[str, np.ndarray]:
     """The behaviour windows, stream by stream."""
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for name in config.data.behaviour():
         own = [feature for feature in columns if feature.source == name and feature.measure != "attribute"]
         wanted = [(feature.measure, feature.days) for feature in own]
@@ -159,7 +158,7 @@ def _windows(config: SnapshotConfig, known: Facts, columns, code: np.ndarray, da
     return out
 
 
-def _own(known: Facts, columns, code: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
+def _own(known: Facts, columns: Sequence[Feature], code: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
     """Attributes and the customer's own measures, as of the date."""
     out: dict[str, np.ndarray] = {}
     for feature in columns:
@@ -177,26 +176,27 @@ def _own(known: Facts, columns, code: np.ndarray, day: np.ndarray) -> dict[str, 
     return out
 
 
-def _by_date(measure, known: Facts, code: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """One number per key from a function of (facts, day) that gives one number per customer."""
-    if known.subscriptions is None:
-        return np.full(len(code), NEVER, np.int64)
-    out = np.zeros(len(code), np.float64)
-    for one in np.unique(day):
-        rows = day == one
-        out[rows] = measure(known, int(one))[code[rows]]
+def _by_date(
+    measure: Callable[[Subscriptions, int, int], np.ndarray], known: Facts, code: np.ndarray, day: np.ndarray
+) -> np.ndarray:
+    """One number per key from a function of (subscriptions, customers, day) that gives one number per customer."""
+    out = np.full(len(code), float(NEVER))
+    if known.subscriptions is not None:
+        for one in np.unique(day):
+            rows = day == one
+            out[rows] = measure(known.subscriptions, len(known.customers), int(one))[code[rows]]
     return out
 
 
-def _next_renewal(known: Facts, day: int) -> np.ndarray:
-    terms, first = known.subscriptions, np.full(len(known.customers), NEVER, np.float64)
+def _next_renewal(terms: Subscriptions, customers: int, day: int) -> np.ndarray:
+    first = np.full(customers, float(NEVER))
     rows = terms.active(day) & (terms.renewal >= day)
     np.minimum.at(first, terms.customer[rows], terms.renewal[rows])
     return first
 
 
-def _active_value(known: Facts, day: int) -> np.ndarray:
-    terms, value = known.subscriptions, np.zeros(len(known.customers))
+def _active_value(terms: Subscriptions, customers: int, day: int) -> np.ndarray:
+    value = np.zeros(customers)
     rows = terms.active(day)
     np.add.at(value, terms.customer[rows], terms.value[rows])
     return value

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from features import columns
 from features.calendar import NEVER
 from features.customers import ALWAYS
 from features.errors import DataError
-from features.sources import Source, require, text
+from features.sources import Source, fetch, only, require
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Subscriptions:
         return first
 
 
-def load(source: Source, index: pd.Index, only: Sequence[str] | None = None) -> Subscriptions | None:
+def load(source: Source, index: pd.Index, some: Sequence[str] | None = None) -> Subscriptions | None:
     """The subscriptions of the customers in ``index``. Raises DataError when an end lies before its start."""
     spec = source.data.subscriptions
     if spec is None:
@@ -71,31 +72,33 @@ def load(source: Source, index: pd.Index, only: Sequence[str] | None = None) -> 
     wanted = {role: column for role, column in wanted.items() if column}
     require(table, spec.table, {f"data.yaml: subscriptions.{role}": column for role, column in wanted.items()})
     query = {
-        role: source.time(table[column], f"{spec.table}: {column}")
+        role: columns.time(table[column], f"{spec.table}: {column}")
         for role, column in wanted.items()
         if role not in ("id", "value")
     }
-    query["id"] = text(table[wanted["id"]])
+    query["id"] = columns.text(table[wanted["id"]])
     if spec.value:
-        query["value"] = source.number(table[spec.value], f"{spec.table}: {spec.value}")
+        query["value"] = columns.number(table[spec.value], f"{spec.table}: {spec.value}")
     table = table.select(**query)
-    rows = source.fetch(table if only is None else table.filter(table["id"].isin(list(only))), spec.table)
-    if rows.num_rows == 0 and only is None:
+    rows = fetch(only(table, some), spec.table)
+    if rows.num_rows == 0 and some is None:
         raise DataError(f"{spec.table}: no subscription in it; give a table with one row a subscription")
     customer = index.get_indexer(rows["id"].to_pandas())
-    day = {role: source.days(rows[role])[0] if role in query else None for role in roles[:5]}
+    day = {role: columns.days(rows[role], source.data)[0] if role in query else None for role in roles[:5]}
     start, end = day["start"], day["end"]
     assert start is not None and end is not None
     if rows["start"].null_count:
         raise DataError(f"{spec.table}: {spec.start}: {rows['start'].null_count:,} rows have no start; add it")
     if (end < start).any():
         number = int((end < start).sum())
-        raise DataError(f"{spec.table}: {number:,} rows end ({spec.end}) before they start ({spec.start}); correct them")
+        raise DataError(
+            f"{spec.table}: {number:,} rows end ({spec.end}) before they start ({spec.start}); correct them"
+        )
     never = np.full(len(start), NEVER, np.int32)
     known = start if day["known"] is None else np.where(day["known"] == NEVER, start, day["known"])
     value = rows["value"].to_pandas().to_numpy(np.float64, na_value=0.0) if spec.value else np.zeros(len(start))
     notice = never if day["notice"] is None else day["notice"]
     renewal = never if day["renewal"] is None else day["renewal"]
     ours = customer >= 0
-    columns = (customer.astype(np.int32), start, end, known, notice, renewal, value)
-    return Subscriptions(*(column[ours] for column in columns))
+    arrays = (customer.astype(np.int32), start, end, known, notice, renewal, value)
+    return Subscriptions(*(array[ours] for array in arrays))

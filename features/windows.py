@@ -35,7 +35,14 @@ def compute(
 class _Facts:
     """What the formulas draw on: cumulative activity per look-back, and the rest only where asked for."""
 
-    def __init__(self, activity, customer, as_of, measures, history_days):
+    def __init__(
+        self,
+        activity: Activity,
+        customer: np.ndarray,
+        as_of: np.ndarray,
+        measures: Sequence[Measure],
+        history_days: int,
+    ):
         self.key = (customer, as_of)
         self.activity, self.history = activity, history_days
         names = {name for name, _ in measures}
@@ -49,15 +56,15 @@ class _Facts:
         )
         self.recency = np.where(self.latest == _NONE, np.nan, as_of - self.latest)
         if names & {"last", "change"}:
-            self.last, self.before = _last(
+            self.last, self.before, self.rated = _last(
                 a.customer, a.day, a.known, a.valued, a.last_time, a.last, *self.key, history_days
             )
         if "distinct" in names:
-            rows = (a.entity_customer, a.entity, a.entity_day, a.entity_known)
-            self.distinct = _distinct(*rows, *self.key, self.lookbacks, history_days)
+            entities = (a.entity_customer, a.entity, a.entity_day, a.entity_known)
+            self.distinct = _distinct(*entities, *self.key, self.lookbacks, history_days)
         if names & {"open", "oldest_open_days"}:
-            rows = (a.open_customer, a.open_day, a.open_known, a.open_until)
-            self.open, self.oldest = _open(*rows, *self.key, history_days)
+            intervals = (a.open_customer, a.open_day, a.open_known, a.open_until)
+            self.open, self.oldest = _open(*intervals, *self.key, history_days)
 
     def at(self, table: np.ndarray, days: int) -> np.ndarray:
         return table[:, np.searchsorted(self.lookbacks, days)]
@@ -96,8 +103,8 @@ _FORMULAS: dict[str, Callable] = {
     "gap": lambda facts, days: facts.gap(),
     "gap_ratio": lambda facts, days: facts.recency / facts.gap(),
     "spike": _spike,
-    "last": lambda facts, days: facts.last,
-    "change": lambda facts, days: facts.last - facts.before,
+    "last": lambda facts, days: np.where(facts.rated > 0, facts.last / 1e6, np.nan),
+    "change": lambda facts, days: np.where(facts.rated > 1, (facts.last - facts.before) / 1e6, np.nan),
     "open": lambda facts, days: facts.open,
     "oldest_open_days": lambda facts, days: facts.oldest,
 }
@@ -105,7 +112,7 @@ _NONE = -(2**31)
 
 
 @njit(cache=True, nogil=True)
-def _bounds(sorted_customer, key_customer):
+def _bounds(sorted_customer: np.ndarray, key_customer: np.ndarray) -> tuple[np.ndarray, ...]:
     """For each key (sorted by customer) the customer's rows [start, end)."""
     start = np.empty(len(key_customer), np.int64)
     end = np.empty(len(key_customer), np.int64)
@@ -125,7 +132,18 @@ def _bounds(sorted_customer, key_customer):
 
 
 @njit(cache=True, nogil=True)
-def _cumulate(customer, day, known, count, valued, total, key_customer, as_of, lookbacks, history):
+def _cumulate(
+    customer: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    count: np.ndarray,
+    valued: np.ndarray,
+    total: np.ndarray,
+    key_customer: np.ndarray,
+    as_of: np.ndarray,
+    lookbacks: np.ndarray,
+    history: int,
+) -> tuple[np.ndarray, ...]:
     keys, size = len(key_customer), len(lookbacks)
     counts = np.zeros((keys, size), np.int64)
     days = np.zeros((keys, size), np.int64)
@@ -187,10 +205,21 @@ def _cumulate(customer, day, known, count, valued, total, key_customer, as_of, l
 
 
 @njit(cache=True, nogil=True)
-def _last(customer, day, known, valued, time, value, key_customer, as_of, history):
-    """The last visible value, and the last one on a day before that."""
+def _last(
+    customer: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    valued: np.ndarray,
+    time: np.ndarray,
+    value: np.ndarray,
+    key_customer: np.ndarray,
+    as_of: np.ndarray,
+    history: int,
+) -> tuple[np.ndarray, ...]:
+    """The last visible value, the last one on a day before that, and how many of the two there are."""
     keys = len(key_customer)
-    last, before = np.full(keys, np.nan), np.full(keys, np.nan)
+    last, before = np.zeros(keys, np.int64), np.zeros(keys, np.int64)
+    rated = np.zeros(keys, np.int64)
     start, end = _bounds(customer, key_customer)
     for k in range(keys):
         a = as_of[k]
@@ -199,24 +228,32 @@ def _last(customer, day, known, valued, time, value, key_customer, as_of, histor
         while row >= start[k] and day[row] >= a - history:
             if known[row] < a and valued[row] > 0:
                 if day[row] != found_day and best >= 0:
-                    if not np.isnan(last[k]):
+                    if rated[k] == 1:
                         break
-                    last[k] = value[best] / 1e6
+                    last[k], rated[k] = value[best], 1
                     best = -1
-                later = best < 0 or (time[row], value[row]) > (time[best], value[best])
-                if later:
+                if best < 0 or (time[row], value[row]) > (time[best], value[best]):
                     best = row
                 found_day = day[row]
             row -= 1
-        if best >= 0 and np.isnan(last[k]):
-            last[k] = value[best] / 1e6
+        if best >= 0 and rated[k] == 0:
+            last[k], rated[k] = value[best], 1
         elif best >= 0:
-            before[k] = value[best] / 1e6
-    return last, before
+            before[k], rated[k] = value[best], 2
+    return last, before, rated
 
 
 @njit(cache=True, nogil=True)
-def _distinct(customer, entity, day, known, key_customer, as_of, lookbacks, history):
+def _distinct(
+    customer: np.ndarray,
+    entity: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    key_customer: np.ndarray,
+    as_of: np.ndarray,
+    lookbacks: np.ndarray,
+    history: int,
+) -> np.ndarray:
     """The number of entities whose last visible day lies within each look-back."""
     keys, size = len(key_customer), len(lookbacks)
     out = np.zeros((keys, size), np.int64)
@@ -237,7 +274,15 @@ def _distinct(customer, entity, day, known, key_customer, as_of, lookbacks, hist
 
 
 @njit(cache=True, nogil=True)
-def _open(customer, day, known, until, key_customer, as_of, history):
+def _open(
+    customer: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    until: np.ndarray,
+    key_customer: np.ndarray,
+    as_of: np.ndarray,
+    history: int,
+) -> tuple[np.ndarray, ...]:
     """How many intervals are open, and the age in days of the oldest."""
     keys = len(key_customer)
     number, oldest = np.zeros(keys, np.int64), np.zeros(keys, np.int64)

@@ -52,9 +52,7 @@ def _depth(history: History, cause: int) -> np.ndarray:
     return np.where(history.age[:, :, cause].T == IDLE, 0.0, strength)
 
 
-def events(
-    accounts: Accounts, history: History, found: Marks, clock: Clock, rng: np.random.Generator
-) -> Rows:
+def events(accounts: Accounts, history: History, found: Marks, clock: Clock, rng: np.random.Generator) -> Rows:
     """Rows of events.parquet; a feature of -1 is none, a user below 0 is a later key user."""
     parts = [_kind(kind, accounts, history, found, clock, rng) for kind in range(len(KINDS))]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -104,9 +102,7 @@ def _user(cell: np.ndarray, found: Marks, draw: np.ndarray) -> np.ndarray:
     return np.where(draw < key, 0, 1 + (rest * (users[cell] - 1)).astype(np.int32)).astype(np.int32)
 
 
-def seat_reports(
-    accounts: Accounts, history: History, found: Marks, clock: Clock, rng: np.random.Generator
-) -> Rows:
+def seat_reports(accounts: Accounts, history: History, found: Marks, clock: Clock, rng: np.random.Generator) -> Rows:
     """Rows of seat_usage.parquet: every week, the seats and how many of them were used."""
     weeks = found.users.shape[1]
     days = 7 * np.arange(weeks)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RAMP = (0.0, 0.0, 0.0, 0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
+RAMP = (0.01, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 PRICE_RAMP = (0.2, 0.5, *(1.0,) * 11)
-STRENGTHS = np.array([0.7, 1.0, 1.3])
+STRENGTHS = np.array([0.8, 1.0, 1.2])
 
-CHURN_BASE = 0.0015  # weekly, before tenure, renewal and industry
-UPSELL_BASE = 0.0012  # weekly
+CHURN_BASE = 0.0014  # weekly, before tenure, renewal and industry
+UPSELL_BASE = 0.0011  # weekly
 CONTACT_RATE = 0.03  # weekly, for each episode of a churn cause
 COURTESY_RATE = 0.006  # weekly, for an account without any; such a contact changes nothing
 HOLD_OUT = 0.10
@@ -45,16 +45,16 @@ class Cause:
 
 
 CHURN = (
-    Cause("usage_decline", onset=0.0015, end=0.006, weight=40, solved=0.35),
-    Cause("unresolved_tickets", onset=0.0015, end=0.006, weight=40, solved=0.60),
-    Cause("key_user_gone", onset=0.0017, end=0.006, weight=40, solved=0.40),
-    Cause("price_rise", onset=0.0026, end=0.000, weight=46, solved=0.20, ramp=PRICE_RAMP, fixed=True),
-    Cause("failed_payments", onset=0.0015, end=0.009, weight=46, solved=0.50),
-    Cause("low_seat_use", onset=0.0017, end=0.006, weight=40, solved=0.30),
+    Cause("usage_decline", onset=0.0014, end=0.006, weight=36, solved=0.35),
+    Cause("unresolved_tickets", onset=0.0014, end=0.006, weight=36, solved=0.60),
+    Cause("key_user_gone", onset=0.0015, end=0.006, weight=36, solved=0.40),
+    Cause("price_rise", onset=0.0024, end=0.0, weight=41, solved=0.20, ramp=PRICE_RAMP, fixed=True),
+    Cause("failed_payments", onset=0.0014, end=0.009, weight=41, solved=0.50),
+    Cause("low_seat_use", onset=0.0015, end=0.006, weight=36, solved=0.30),
 )
 UPSELL = (
-    Cause("seat_saturation", onset=0.0036, end=0.008, weight=42),
-    Cause("feature_adoption", onset=0.0036, end=0.008, weight=42),
+    Cause("seat_saturation", onset=0.0036, end=0.008, weight=40),
+    Cause("feature_adoption", onset=0.0036, end=0.008, weight=40),
 )
 CAUSES = CHURN + UPSELL
 NAMES = [cause.name for cause in CAUSES]

@@ -127,9 +127,7 @@ class _Block:
         mine, history, clock, rng = self.accounts, self.history, self.clock, self.rng
         tickets, invoices = records.tickets(mine, history, clock, rng), records.invoices(history, clock)
         self._write(folder, "tickets", tickets)
-        self._write(
-            folder, "surveys", records.surveys(mine, history, tickets, clock, rng), kind=("nps", "csat")
-        )
+        self._write(folder, "surveys", records.surveys(mine, history, tickets, clock, rng), kind=("nps", "csat"))
         self._write(folder, "invoices", invoices)
         paid = records.payments(mine, history, invoices, clock, rng)
         self._write(folder, "payments", paid, status=("failed", "paid"))

@@ -21,9 +21,7 @@ def seat_history(accounts: Accounts, history: History, clock: Clock) -> Rows:
     first = (np.arange(len(accounts)), accounts.signup, accounts.seats)
     rows = [np.concatenate(columns) for columns in zip(first, up, down, strict=True)]
     reason = np.repeat(np.arange(3, dtype=np.int8), [len(first[0]), len(up[0]), len(down[0])])
-    return _before_the_end(
-        history, clock, {"account": rows[0], "day": rows[1], "seats": rows[2], "reason": reason}
-    )
+    return _before_the_end(history, clock, {"account": rows[0], "day": rows[1], "seats": rows[2], "reason": reason})
 
 
 def plan_history(accounts: Accounts, history: History, clock: Clock) -> Rows:
@@ -72,8 +70,11 @@ def _notice(history: History, clock: Clock) -> np.ndarray:
 
 
 def _changes(accounts: Accounts, history: History, seats: Rows, plans: Rows, clock: Clock) -> Rows:
-    """One row per account and day with a change, sorted, with everything as it is from that day on."""
-    end = np.minimum(history.ended, clock.days)
+    """One row per account and day with a change, sorted, with everything as it is from that day on.
+
+    Nothing is renewed once notice is given, so the row that carries the notice is the one in force.
+    """
+    end = np.minimum(history.decided, clock.days)
     everyone = np.arange(len(accounts))
     term, renewed = np.nonzero(accounts.signup + TERM_DAYS * np.arange(1, 20)[:, None] < end)
     week, repriced = np.nonzero(np.diff(history.price, axis=0))

@@ -45,9 +45,7 @@ class Truth:
     happened: np.ndarray  # float64, 1 or 0, NaN while the horizon is not over or when it ended inside the gap
     main_cause: np.ndarray  # int8, the cause that adds most to the hazard on the date, -1 for none
     drawn_cause: np.ndarray  # int8, the cause the decision was drawn from, -1 for none of them
-    contact_effect: (
-        np.ndarray
-    )  # float64, factor on the probability if the team contacts on the date; NaN for upsell
+    contact_effect: np.ndarray  # float64, factor on the probability if the team contacts on the date; NaN for upsell
 
 
 def spine(accounts: Accounts, history: History, settings: Settings) -> Spine:
@@ -60,9 +58,7 @@ def spine(accounts: Accounts, history: History, settings: Settings) -> Spine:
     age = history.age[week, account].copy()
     age[history.upgrade[week, account] < as_of, len(CHURN) :] = IDLE
     starts = (7 * week)[:, None] + 7 * np.arange(WEEKS)
-    base = causes.CHURN_BASE * causes.exposure(
-        starts, accounts.signup[account, None], accounts.factor[account, None]
-    )
+    base = causes.CHURN_BASE * causes.exposure(starts, accounts.signup[account, None], accounts.factor[account, None])
     base[:, 0] *= (7 - as_of % 7) / 7
     return Spine(account, as_of, age, history.strength[week, account], base, accounts.held_out[account])
 
@@ -72,8 +68,7 @@ def churn(spine: Spine, history: History, settings: Settings) -> tuple[Truth, np
     chains = [Chain(cause, settings.signal) for cause in CHURN]
     leaving = [causes.leaving(cause, spine.held_out) for cause in CHURN]
     walks = [
-        chain.walk(spine.age[:, c], spine.strength[:, c], spine.base, leaving[c])
-        for c, chain in enumerate(chains)
+        chain.walk(spine.age[:, c], spine.strength[:, c], spine.base, leaving[c]) for c, chain in enumerate(chains)
     ]
     alone = np.column_stack([np.ones(len(spine.base)), np.exp(-np.cumsum(spine.base, axis=1))])
     survival = alone * np.prod([walk.left for walk in walks], axis=0)

@@ -9,7 +9,7 @@ from simulation.history import History
 from simulation.moments import DAY, HOUR, NO_MOMENT, Clock, draw_moment
 
 ORDINARY_TICKETS = 0.10  # a week
-STRAY_FAILURES = 0.002  # failed payments a week without any episode
+STRAY_FAILURES = 0.001  # failed payments a week without any episode
 SURVEY_WEEKS = 13
 CHANNELS = ("call", "email", "meeting")
 Rows = dict[str, np.ndarray]
@@ -44,9 +44,7 @@ def tickets(accounts: Accounts, history: History, clock: Clock, rng: np.random.G
     waits = np.arange(len(account)) >= len(ordinary[0])
     _, opened = draw_moment(7 * week, clock, rng)
     quick = opened + (HOUR + rng.exponential(2.5 * DAY, len(account))).astype(np.int64)
-    solved = clock.at(7 * _end_week(strength)[account, week], 0.0) + rng.integers(
-        9 * HOUR, 5 * DAY, len(account)
-    )
+    solved = clock.at(7 * _end_week(strength)[account, week], 0.0) + rng.integers(9 * HOUR, 5 * DAY, len(account))
     closed = np.where(waits, np.maximum(solved, quick), quick)
     severity = np.where(waits, rng.integers(2, 5, len(account)), rng.integers(1, 4, len(account)))
     known = opened + rng.integers(60, 2 * HOUR, len(account))
@@ -70,20 +68,12 @@ def _end_week(strength: np.ndarray) -> np.ndarray:
     return end
 
 
-def surveys(
-    accounts: Accounts, history: History, opened: Rows, clock: Clock, rng: np.random.Generator
-) -> Rows:
+def surveys(accounts: Accounts, history: History, opened: Rows, clock: Clock, rng: np.random.Generator) -> Rows:
     """NPS (0-10) every quarter, half of it answered; CSAT (1-5) after every fourth closed ticket."""
     served = _served(accounts, history)
-    turn = (
-        np.arange(served.shape[1]) + rng.integers(0, SURVEY_WEEKS, len(accounts))[:, None]
-    ) % SURVEY_WEEKS == 0
+    turn = (np.arange(served.shape[1]) + rng.integers(0, SURVEY_WEEKS, len(accounts))[:, None]) % SURVEY_WEEKS == 0
     account, week = np.nonzero(served & turn & (rng.random(served.shape) < 0.5))
-    worry = (
-        _in_episode(history, TICKETS)
-        + 0.7 * _in_episode(history, PRICE)
-        - 0.5 * _in_episode(history, ADOPTION)
-    )
+    worry = _in_episode(history, TICKETS) + 0.7 * _in_episode(history, PRICE) - 0.5 * _in_episode(history, ADOPTION)
     noise = rng.normal(7.6, 1.2, len(account))
     nps = np.clip(np.rint(noise + accounts.mood[account] - 1.5 * worry[account, week]), 0, 10)
     _, answered = draw_moment(7 * week, clock, rng)
@@ -111,9 +101,7 @@ def invoices(history: History, clock: Clock) -> Rows:
     }  # fmt: skip
 
 
-def payments(
-    accounts: Accounts, history: History, billed: Rows, clock: Clock, rng: np.random.Generator
-) -> Rows:
+def payments(accounts: Accounts, history: History, billed: Rows, clock: Clock, rng: np.random.Generator) -> Rows:
     """An invoice is paid within days; in an episode the weekly attempts fail instead."""
     served, strength = _served(accounts, history), _in_episode(history, PAYMENTS)
     rate = np.where(strength > 0, 0.4 + 0.6 * strength, STRAY_FAILURES)

@@ -115,6 +115,4 @@ def _check(out: Path) -> None:
     ours = {f"{name}.parquet" for name in SCHEMAS}
     other = sorted(path.name for path in out.iterdir() if path.name not in ours) if out.exists() else []
     if other:
-        raise SimulationError(
-            f"--out {out}: holds {other[0]}, not from a simulation; name a new or empty folder"
-        )
+        raise SimulationError(f"--out {out}: holds {other[0]}, not from a simulation; name a new or empty folder")

@@ -92,9 +92,7 @@ def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict
         columns=bundle.info.features if bundle else [],
     )
     promoted, why = _promote(config, bundle, folder, kept.registered)
-    served = (
-        {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
-    )
+    served = {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
     run = {"run_id": kept.run_id, "registered": kept.registered}
     return {**served, "promoted": promoted, "promotion": why, **run}
 
@@ -110,12 +108,10 @@ def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder:
         save(bundle, folder / "bundle")
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
-        plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], folder)
+        plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
 
 
-def _promote(
-    config: TrainConfig, bundle: Bundle | None, folder: Path, registered: str | None
-) -> tuple[bool, str]:
+def _promote(config: TrainConfig, bundle: Bundle | None, folder: Path, registered: str | None) -> tuple[bool, str]:
     from training import tracking
 
     home = workspace(config.data)

@@ -50,9 +50,7 @@ def select(rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], say: 
         train, test = rows.take(split.train), rows.take(split.test)
         for position in numbers(rows.columns):
             margin = fit_number(position, train).model.margin(test.matrix[:, [position]])
-            found.append(
-                _figures("selection", split.name, rows.columns[position]["name"], True, test, margin)
-            )
+            found.append(_figures("selection", split.name, rows.columns[position]["name"], True, test, margin))
         for candidate in candidates:
             margin = fit_margin(candidate, train).margin(test.matrix)
             found.append(_figures("selection", split.name, candidate, False, test, margin))
@@ -68,9 +66,7 @@ def best(figures: pd.DataFrame, rule: bool) -> str | None:
     return str(rows.groupby("candidate", sort=False)["average_precision"].mean().idxmax())
 
 
-def score(
-    rows: Rows, tests: Sequence[Split], candidates: Sequence[str], rule: str | None, say: Say
-) -> pd.DataFrame:
+def score(rows: Rows, tests: Sequence[Split], candidates: Sequence[str], rule: str | None, say: Say) -> pd.DataFrame:
     """Calibrated scores of the candidates and one rule on the test folds, one row per candidate and test row.
 
     Columns: candidate, fold, customer_id, unit, outcome, score.
@@ -95,19 +91,19 @@ def fit_named(name: str, rows: Rows) -> Fitted:
 def inputs(name: str, rows: Rows) -> list[int]:
     """Positions of the columns that a candidate or rule reads."""
     every = list(range(len(rows.columns)))
-    return (
-        every if name in ("logistic", "lightgbm") else [i for i in every if rows.columns[i]["name"] == name]
-    )
+    return every if name in ("logistic", "lightgbm") else [i for i in every if rows.columns[i]["name"] == name]
 
 
-def figures(scored: pd.DataFrame, candidates: Sequence[str]) -> pd.DataFrame:
-    """Figures of every candidate on every test fold, from the table of ``score``."""
+def figures(scored: pd.DataFrame, candidates: Sequence[str], contacts: int) -> pd.DataFrame:
+    """Figures of every candidate on every test fold, from the table of ``score``; ``contacts``: the capacity."""
     found = []
     for (fold, candidate), part in scored.groupby(["fold", "candidate"], sort=False):
         outcome, scores = part["outcome"].to_numpy(), part["score"].to_numpy()
         figure = {"stage": "test", "fold": fold, "candidate": candidate, "rule": candidate not in candidates}
-        drift = {"mean_score": scores.mean(), "drift": scores.mean() - outcome.mean()}
-        found.append({**figure, **_ranking(outcome, scores), **drift})
+        level = {"mean_score": scores.mean(), "drift": scores.mean() - outcome.mean()}
+        level |= {"brier": metrics.brier(outcome, scores), "log_loss": metrics.log_loss(outcome, scores)}
+        reached = metrics.at_capacity(outcome, scores, contacts)
+        found.append({**figure, **_ranking(outcome, scores), **level, **reached})
     return pd.DataFrame(found)
 
 

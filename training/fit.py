@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
@@ -75,9 +76,7 @@ def linear(rows: Rows) -> Fit:
     return fit
 
 
-def _block(
-    rows: Rows, position: int
-) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers | Categories]]:
+def _block(rows: Rows, position: int) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers | Categories]]:
     """The design columns of one feature, and how their weights become its term."""
     column, values = rows.columns[position], rows.matrix[:, position]
     if column["kind"] == "category":
@@ -85,9 +84,7 @@ def _block(
     return _number_block(values, column["unit"] == "score")
 
 
-def _category_block(
-    codes: np.ndarray, size: int
-) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Categories]]:
+def _category_block(codes: np.ndarray, size: int) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Categories]]:
     block = np.eye(size + 1)[np.where(np.isnan(codes), size, codes).astype(np.int64)]
 
     def term(design: np.ndarray, weights: np.ndarray) -> Categories:
@@ -96,9 +93,7 @@ def _category_block(
     return block, term
 
 
-def _number_block(
-    values: np.ndarray, rating: bool
-) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers]]:
+def _number_block(values: np.ndarray, rating: bool) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers]]:
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, TAILS).tolist() if len(known) else (0.0, 0.0)
     plain = Numbers(low, high, bool(low >= 0 and not rating), 0.0, 1.0, 1.0, np.nan, 0.0)
@@ -120,9 +115,9 @@ def _number_block(
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Linear algebra on one thread: sums in one order give one result on any machine of a kind."""
-    import sklearn.linear_model  # noqa: F401  (its own BLAS must be loaded to be limited)
     from threadpoolctl import threadpool_limits
 
+    import_module("sklearn.linear_model")  # a BLAS must be loaded to be limited
     with threadpool_limits(1, user_api="blas"):
         yield
 

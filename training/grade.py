@@ -53,9 +53,7 @@ def grade(test: pd.DataFrame) -> Grade:
 def _letter(f: dict[str, float]) -> Grade:
     failed = {letter: _failures(f, letter) for letter in ("A", "B")}
     if not failed["A"]:
-        return Grade(
-            "A", (f"surely better than the rule: lower bound of the surplus {f['surplus_low']:.3f}",), f
-        )
+        return Grade("A", (f"surely better than the rule: lower bound of the surplus {f['surplus_low']:.3f}",), f)
     if not failed["B"]:
         return Grade("B", ("better than the rule, but not an A: " + "; ".join(failed["A"]),), f)
     return Grade("C", tuple(failed["B"]), f)
@@ -68,9 +66,7 @@ def _failures(f: dict[str, float], letter: str) -> list[str]:
             f"lower bound of the gain over the rule's room is {f['surplus_low']:.3f}, {SURPLUS:.2f} is needed"
         )
     if f["gain_low"] <= 0:
-        failures.append(
-            f"not surely better than the rule: gain {f['gain']:.3f}, lower bound {f['gain_low']:.3f}"
-        )
+        failures.append(f"not surely better than the rule: gain {f['gain']:.3f}, lower bound {f['gain_low']:.3f}")
     if f["dates_better"] < BETTER_DATES * f["dates"]:
         failures.append(f"better than the rule on {f['dates_better']:.0f} of {f['dates']:.0f} dates only")
     limit = LIMITS[letter] + f["ece_of_a_perfect_model"]

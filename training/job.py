@@ -28,6 +28,7 @@ from training.grade import Grade, grade, ungraded
 from training.info import Metric
 from training.rows import Rows, rows
 from training.rules import numbers
+from training.value import amounts
 
 FEW, TOO_FEW = 50, 20
 
@@ -43,6 +44,7 @@ class Evaluation:
 
     config: TrainConfig
     rows: Rows
+    contacts: int
     fingerprint: str
     folds: Folds
     chosen: str | None
@@ -67,9 +69,7 @@ class Evaluation:
         """Figures of what is served over all test rows, with 95% intervals over units."""
         if self.scored.empty or self.served is None:
             return {}
-        figured = metrics.pooled(
-            self.scored["outcome"].to_numpy(), self.served_scores, self.scored["unit"].to_numpy()
-        )
+        figured = metrics.pooled(self.scored["outcome"].to_numpy(), self.served_scores, self.scored["unit"].to_numpy())
         return {
             name: Metric(value=round(value, 6), low=round(low, 6), high=round(high, 6))
             for name, (value, low, high) in figured.items()
@@ -77,10 +77,11 @@ class Evaluation:
 
 
 def snapshot(config: TrainConfig, say: Say) -> Snapshot:
-    """The labelled snapshot of every as-of date whose outcome may be mature."""
+    """The labelled snapshot of every as-of date. Raises DataError, also when ``value.amount`` is not in it."""
     known = facts.read(config.data)
     every = dates(config, known)
     made = build(config, every, labels=True, known=known)
+    amounts(made.frame, config.value)
     say(f"snapshot: {len(made.frame):,} rows, {len(made.features)} features, {len(every)} as-of dates")
     return made
 
@@ -94,25 +95,28 @@ def evaluate(config: TrainConfig, made: Snapshot, say: Say, compare: bool = Fals
         table = rows(made.frame, made.features)
         plan = folds(table.dates, config.span_days, config.as_of.test_dates)
         if not numbers(table.columns):
-            raise ConfigError(
-                "exclude: no feature is left that a rule could rank by; keep a recency or a count"
-            )
+            raise ConfigError("exclude: no feature is left that a rule could rank by; keep a recency or a count")
+        contacts = _contacts(config, made.frame)
         if not table.varies:
-            return _nothing(config, table, made.fingerprint, plan)
-        return _evaluate(config, table, made.fingerprint, plan, say, compare)
+            return _nothing(config, table, contacts, made.fingerprint, plan)
+        return _evaluate(config, table, contacts, made.fingerprint, plan, say, compare)
 
 
-def _nothing(config: TrainConfig, table: Rows, fingerprint: str, plan: Folds) -> Evaluation:
+def _contacts(config: TrainConfig, frame: pd.DataFrame) -> int:
+    owners = frame["owner"].nunique() if config.capacity.by == "owner" else 1
+    return config.capacity.contacts * max(owners, 1)
+
+
+def _nothing(config: TrainConfig, table: Rows, contacts: int, fingerprint: str, plan: Folds) -> Evaluation:
     which = "no customer" if not table.outcome.any() else "every customer"
-    reason = (
-        f"{which} has the outcome on the {len(table.dates)} mature dates; nothing can be learnt or placed"
-    )
+    reason = f"{which} has the outcome on the {len(table.dates)} mature dates; nothing can be learnt or placed"
     empty = pd.DataFrame()
-    return Evaluation(config, table, fingerprint, plan, None, None, empty, empty, empty, ungraded(reason))
+    nobody = (None, None, empty, empty, empty)
+    return Evaluation(config, table, contacts, fingerprint, plan, *nobody, ungraded(reason))
 
 
 def _evaluate(
-    config: TrainConfig, table: Rows, fingerprint: str, plan: Folds, say: Say, compare: bool
+    config: TrainConfig, table: Rows, contacts: int, fingerprint: str, plan: Folds, say: Say, compare: bool
 ) -> Evaluation:
     candidates = allowed(config.candidates, table.customers_with_outcome)
     tests = splits(table, plan.test)
@@ -124,9 +128,9 @@ def _evaluate(
     else:
         everyone = list(candidates) if compare else [chosen] if chosen else []
         long = score(table, tests, everyone, rule, say)
-        scored, found = _side_by_side(long, chosen, rule), figures(long, config.candidates)
+        scored, found = _side_by_side(long, chosen, rule), figures(long, config.candidates, contacts)
     verdict = _verdict(table, candidates, scored, chosen)
-    return Evaluation(config, table, fingerprint, plan, chosen, rule, selection, found, scored, verdict)
+    return Evaluation(config, table, contacts, fingerprint, plan, chosen, rule, selection, found, scored, verdict)
 
 
 def _choosing(table: Rows, plan: Folds, tests: Sequence[Split], say: Say) -> list[Split]:
@@ -160,7 +164,5 @@ def _verdict(table: Rows, candidates: Sequence[str], scored: pd.DataFrame, chose
         count = table.customers_with_outcome
         return ungraded(f"{count} customers with an outcome: under {TOO_FEW} only rules compete")
     if chosen is None or scored.empty:
-        return ungraded(
-            "too few dates with both outcomes, in test and in train before: nothing can be graded"
-        )
+        return ungraded("too few dates with both outcomes, in test and in train before: nothing can be graded")
     return grade(scored)

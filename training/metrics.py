@@ -123,9 +123,7 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def pooled(
-    outcome: np.ndarray, probability: np.ndarray, unit: np.ndarray
-) -> dict[str, tuple[float, float, float]]:
+def pooled(outcome: np.ndarray, probability: np.ndarray, unit: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """roc_auc, average_precision, ece, brier over all rows: (value, low, high), bootstrapped over units."""
     ranking, members = Ranking.of(outcome, probability), _bin_matrix(probability)
     draws: dict[str, list[np.ndarray]] = {"roc_auc": [], "average_precision": [], "ece": [], "brier": []}

@@ -122,9 +122,7 @@ class Linear:
     def parse(cls, text: str) -> "Linear":
         content = json.loads(text)
         terms = [
-            Categories(**{**term, "weights": tuple(term["weights"])})
-            if "weights" in term
-            else Numbers(**term)
+            Categories(**{**term, "weights": tuple(term["weights"])}) if "weights" in term else Numbers(**term)
             for term in content["terms"]
         ]
         return cls(content["intercept"], tuple(terms))

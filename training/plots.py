@@ -14,14 +14,13 @@ from training.bundle import Bundle
 SAMPLE = 2_000
 
 
-def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, folder: Path) -> None:
+def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, contacts: int, folder: Path) -> None:
     """Write reliability.png, gains.png, folds.png and families.png.
 
     scored: test rows with fold, outcome, ``rule`` and, where a candidate was graded, ``score``. matrix: rows
     to explain.
     """
     rankings = [name for name in ("score", "rule") if name in scored]
-    contacts = bundle.info.capacity.contacts
     _draw(folder / "reliability.png", lambda axes: _reliability(axes, scored, rankings[0]))
     _draw(folder / "gains.png", lambda axes: _gains(axes, scored, rankings, contacts))
     _draw(folder / "folds.png", lambda axes: _folds(axes, scored, rankings))
@@ -70,9 +69,7 @@ def _found(part: pd.DataFrame, ranking: str) -> np.ndarray:
 def _folds(axes: Axes, scored: pd.DataFrame, rankings: list[str]) -> None:
     parts = dict(list(scored.groupby("fold")))
     for name in rankings:
-        precision = [
-            metrics.average_precision(p["outcome"].to_numpy(), p[name].to_numpy()) for p in parts.values()
-        ]
+        precision = [metrics.average_precision(p["outcome"].to_numpy(), p[name].to_numpy()) for p in parts.values()]
         axes.plot(list(parts), precision, marker="o", label=_label(name))
     axes.plot(list(parts), [p["outcome"].mean() for p in parts.values()], color="grey", label="base rate")
     axes.set(ylabel="average precision", title="Later dates", ylim=(0, None))

@@ -29,8 +29,17 @@ def summary(evaluation: Evaluation) -> dict:
             "selection": _iso(fold.test for fold in evaluation.folds.selection),
             "test": _iso(fold.test for fold in evaluation.folds.test),
         },
+        "at_capacity": _at_capacity(evaluation),
         "fingerprint": evaluation.fingerprint,
     }
+
+
+def _at_capacity(evaluation: Evaluation) -> dict[str, float]:
+    """Precision, share found and lift of what is served when ``contacts`` are made per test date, averaged."""
+    tests = evaluation.tests
+    served = tests[tests["candidate"] == evaluation.served] if len(tests) else tests
+    means = {name: round(float(served[name].mean()), 6) for name in ("precision", "found", "lift") if len(served)}
+    return {"contacts": evaluation.contacts, **means}
 
 
 def _iso(days: Iterable[date]) -> list[str]:
@@ -48,9 +57,7 @@ def figures(facts: dict) -> dict[str, float]:
     """The figures of a summary, flat: roc_auc, roc_auc_low, roc_auc_high, …"""
     tails = {"value": "", "low": "_low", "high": "_high"}
     served = {
-        f"{name}{tail}": metric[part]
-        for name, metric in facts["metrics"].items()
-        for part, tail in tails.items()
+        f"{name}{tail}": metric[part] for name, metric in facts["metrics"].items() for part, tail in tails.items()
     }
     return {"base_rate": facts["base_rate"], "rows": facts["rows"], **served, **facts["comparison"]}
 
@@ -59,7 +66,7 @@ def series(tests: pd.DataFrame) -> dict[str, list[float]]:
     """Per candidate and figure, the values over the test folds, oldest first."""
     found: dict[str, list[float]] = {}
     for candidate, rows in tests.groupby("candidate") if len(tests) else []:
-        for figure in ("average_precision", "roc_auc", "drift"):
+        for figure in ("average_precision", "roc_auc", "drift", "precision", "found", "lift"):
             found[f"fold_{figure}_{candidate}"] = rows[figure].tolist()
     return found
 

@@ -29,9 +29,7 @@ class Rows:
 
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at these positions."""
-        arrays = {
-            name: getattr(self, name)[index] for name in ("matrix", "outcome", "unit", "customer", "day")
-        }
+        arrays = {name: getattr(self, name)[index] for name in ("matrix", "outcome", "unit", "customer", "day")}
         return replace(self, **arrays)
 
     def on(self, dates: Sequence[date]) -> np.ndarray:

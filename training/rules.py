@@ -46,9 +46,7 @@ def fit_rule(number: np.ndarray, outcome: np.ndarray) -> Rule:
     knots, hits, counts = _cells(number[known], outcome[known])
     rates = _shrunk(hits, counts, base)
     risings = [isotonic_regression(rates, sample_weight=counts, increasing=up) for up in (True, False)]
-    sign, rate = max(
-        zip((1, -1), risings, strict=True), key=lambda pair: _log_likelihood(pair[1], hits, counts)
-    )
+    sign, rate = max(zip((1, -1), risings, strict=True), key=lambda pair: _log_likelihood(pair[1], hits, counts))
     margins = _log_odds(rate) + sign * STEP * np.arange(len(rate))
     rule = Rule(tuple(knots.tolist()), tuple(margins.tolist()), float(missing), 0.0)
     return Rule(rule.knots, rule.margins, rule.missing, float(rule.margin(number[:, None]).mean()))

@@ -61,15 +61,11 @@ def amounts(frame: pd.DataFrame, value: Value) -> np.ndarray:
         raise DataError(f"value.amount: no column {value.column}; name a number feature or give a constant")
     column = frame[value.column]
     if not pd.api.types.is_numeric_dtype(column):
-        raise DataError(
-            f"value.amount: {value.column} is no number; name a number feature or give a constant"
-        )
+        raise DataError(f"value.amount: {value.column} is no number; name a number feature or give a constant")
     return np.nan_to_num(column.to_numpy(np.float64, na_value=np.nan), nan=0.0)
 
 
-def gains(
-    probability: np.ndarray, amount: np.ndarray, value: Value, kind: Literal["churn", "upsell"]
-) -> np.ndarray:
+def gains(probability: np.ndarray, amount: np.ndarray, value: Value, kind: Literal["churn", "upsell"]) -> np.ndarray:
     """Expected gain of one contact, (n,), in the unit of the amount (DESIGN §9).
 
     churn: score × effect × amount × margin − cost; a contact keeps the share ``effect`` of those who would

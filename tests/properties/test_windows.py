@@ -155,8 +155,6 @@ def test_instants_near_midnight_and_clock_changes_equal_the_oracle(name, data):
 
     looped = [Event(0, day(at), day(known), time=at, value=value) for at, known, value in facts]
     localised = local_days(np.array([[at, known] for at, known, _ in facts], np.int64), name).tolist()
-    events = [
-        replace(event, day=at, known=known) for event, (at, known) in zip(looped, localised, strict=True)
-    ]
+    events = [replace(event, day=at, known=known) for event, (at, known) in zip(looped, localised, strict=True)]
     keys = [(0, event.day + step) for event in looped for step in (0, 1, 3)]
     assert_equal_to_the_oracle(windows(events, keys, 400), looped, keys, 400)

@@ -17,8 +17,7 @@ def rows(text: str, **types: Callable[[str], Any]) -> list[dict[str, Any]]:
     header, *body = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
     typed = [(name, types.get(name, float)) for name in header]
     return [
-        {name: kind(cell) if cell else None for (name, kind), cell in zip(typed, cells, strict=True)}
-        for cells in body
+        {name: kind(cell) if cell else None for (name, kind), cell in zip(typed, cells, strict=True)} for cells in body
     ]
 
 

@@ -128,9 +128,7 @@ def test_instants_of_the_table():
 def test_every_change_of_the_clock_to_the_second(zone, at_least):
     turns = [micros(change) for change in changes(zone)]
     assert len(turns) >= at_least
-    steps = [
-        hours * HOUR // 2 + extra for hours in range(-4, 5) for extra in (-1_000_000, -1, 0, 1, 1_000_000)
-    ]
+    steps = [hours * HOUR // 2 + extra for hours in range(-4, 5) for extra in (-1_000_000, -1, 0, 1, 1_000_000)]
     moments = [turn + step for turn in turns for step in steps]
     assert_days(moments, zone)
     walls = [moment + hours * HOUR for moment in moments for hours in range(-3, 12)]

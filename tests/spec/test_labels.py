@@ -24,7 +24,7 @@ def judged(tmp_path, outcome, events=None, terms=None, observed=400, data=None):
     settings = config.load(path, SnapshotConfig)
     activity = {"login": daily(columns(table_events(events or "day\n1")))}
     key = (np.array([1], np.int32), np.array([100], np.int32))
-    happened, in_gap = labels.outcomes(settings, activity, subscriptions(terms), *key)
+    happened, in_gap = labels.of(settings, activity, subscriptions(terms), *key)
     if in_gap[0]:
         return "n/a"
     return "null" if np.isnan(happened[0]) else f"{happened[0]:.0f}"

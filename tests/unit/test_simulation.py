@@ -105,6 +105,8 @@ def test_most_leave_with_notice_and_those_who_did_not_pay_without(company: dict[
     assert lead.dropna().dt.days.between(1, 45).all()
     assert 0.6 < ended.notice_at.notna().mean() < 0.95
     truth = company["truth"]
+    given = (ended.notice_at + pd.Timedelta(hours=9)).dt.normalize()
+    assert (given.dropna() >= pd.to_datetime(ended.start_date[given.notna()])).all()
     unpaid = truth[truth.decision_cause == "failed_payments"].account_id.unique()
     assert len(unpaid) and ended.notice_at.reindex(unpaid).isna().all()
 

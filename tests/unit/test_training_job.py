@@ -33,9 +33,7 @@ def company(customers=700, weeks=60, seed=0):
             trouble = trouble or random.random() < 0.03
             for stream, rate in (("login", 1.0), ("ticket", 1.5 if trouble else 0.1)):
                 days = 7 * week + random.integers(0, 7, random.poisson(rate))
-                events[stream] += [
-                    (f"c{number:04}", start + pd.Timedelta(days=int(d), hours=9)) for d in days
-                ]
+                events[stream] += [(f"c{number:04}", start + pd.Timedelta(days=int(d), hours=9)) for d in days]
             if random.random() < (0.15 if trouble else 0.004):
                 break
     frames = {f"{name}s": pd.DataFrame(rows, columns=["id", "at"]) for name, rows in events.items()}
@@ -154,6 +152,24 @@ def test_without_a_number_that_can_rank_there_is_no_rule_to_beat(world):
     kept = tuple(feature for feature in made.features if feature.measure == "spike")
     with pytest.raises(ConfigError, match="keep a recency or a count"):
         job.evaluate(config, replace(made, features=kept), silent)
+
+
+def test_an_amount_that_is_no_column_is_refused_before_training(world):
+    config, _ = world
+    value = config.value.model_copy(update={"amount": "arr"})
+    with pytest.raises(DataError, match="no column arr"):
+        job.snapshot(config.model_copy(update={"value": value}), silent)
+
+
+def test_capacity_by_owner_counts_every_owner(world):
+    config, made = world
+    capacity = config.capacity.model_copy(update={"by": "owner", "contacts": 5})
+    frame = made.frame.assign(owner=np.where(made.frame.index % 2, "ann", "bob"))
+    own = config.model_copy(update={"capacity": capacity})
+    judged = job.evaluate(own, replace(made, frame=frame), silent)
+    reached = summary(judged)["at_capacity"]
+    assert reached["contacts"] == 10
+    assert reached["lift"] > 1
 
 
 @pytest.mark.parametrize(
