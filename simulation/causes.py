@@ -15,7 +15,7 @@ PRICE_RAMP = (0.2, 0.5, *(1.0,) * 11)
 STRENGTHS = np.array([0.8, 1.0, 1.2])
 
 CHURN_BASE = 0.0014  # weekly, before tenure, renewal and industry
-UPSELL_BASE = 0.0011  # weekly
+UPSELL_BASE = 0.0009  # weekly
 CONTACT_RATE = 0.03  # weekly, for each episode of a churn cause
 COURTESY_RATE = 0.006  # weekly, for an account without any; such a contact changes nothing
 HOLD_OUT = 0.10
@@ -53,8 +53,8 @@ CHURN = (
     Cause("low_seat_use", onset=0.0015, end=0.006, weight=36, solved=0.30),
 )
 UPSELL = (
-    Cause("seat_saturation", onset=0.0036, end=0.008, weight=40),
-    Cause("feature_adoption", onset=0.0036, end=0.008, weight=40),
+    Cause("seat_saturation", onset=0.0048, end=0.008, weight=46),
+    Cause("feature_adoption", onset=0.0048, end=0.008, weight=46),
 )
 CAUSES = CHURN + UPSELL
 NAMES = [cause.name for cause in CAUSES]

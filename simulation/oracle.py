@@ -49,9 +49,9 @@ class Truth:
 
 
 def spine(accounts: Accounts, history: History, settings: Settings) -> Spine:
-    """At risk: a customer for four weeks, still served, no decision to leave before the date."""
+    """At risk: a customer for four weeks, no decision to leave before the date."""
     dates = settings.as_of()[:, None]
-    at_risk = (accounts.signup + MIN_TENURE <= dates) & (history.decided >= dates) & (history.ended > dates)
+    at_risk = (accounts.signup + MIN_TENURE <= dates) & (history.decided >= dates)
     row, account = np.nonzero(at_risk)
     as_of = dates[row, 0]
     week = as_of // 7

@@ -50,8 +50,8 @@ class Settings:
 
     @property
     def weeks(self) -> int:
-        """Number of weeks, counted from `start`, that hold all days and `end` itself."""
-        return self.days // 7 + 1
+        """Number of weeks, counted from `start`, that hold all days, `end` and what the last change led to."""
+        return self.days // 7 + 2
 
     def as_of(self) -> np.ndarray:
         """Month starts with at least four weeks of events behind them: int32[dates], days since `start`."""

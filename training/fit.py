@@ -41,19 +41,13 @@ class Fitted:
 
 def trees(rows: Rows) -> Fit:
     """Bins the rows once; the returned function fits LightGBM on all of them or on the given positions."""
-    import lightgbm
-
-    threads = 1 if rows.matrix.size < SMALL else 0
-    settings = {**BOOSTING, "num_threads": threads}
     categories = [i for i, column in enumerate(rows.columns) if column["kind"] == "category"]
     names = [column["name"] for column in rows.columns]
-    data = lightgbm.Dataset(
-        rows.matrix, rows.outcome, feature_name=names, categorical_feature=categories, params=settings
-    ).construct()
+    settings = {**BOOSTING, "num_threads": 1 if rows.matrix.size < SMALL else 0}
+    data = Trees.binned(rows.matrix, rows.outcome, names, categories, settings)
 
     def fit(index: np.ndarray | None = None) -> Trees:
-        subset = data if index is None else data.subset(index.tolist())
-        return Trees(lightgbm.train(dict(settings), subset, TREES).model_to_string())
+        return Trees.fit(data, index, settings, TREES)
 
     return fit
 

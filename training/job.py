@@ -39,7 +39,7 @@ class Evaluation:
 
     selection, tests: figures per fold and candidate. scored: the test rows with the ``score`` of the chosen
     candidate and the ``rule`` score; empty when nothing could be graded. chosen: candidate or None; rule:
-    name of the best rule or None.
+    name of the best rule or None. contacts: the team's capacity in one period, over all owners.
     """
 
     config: TrainConfig

@@ -25,6 +25,25 @@ class Trees:
     kind: ClassVar[Literal["lightgbm"]] = "lightgbm"
     file: ClassVar[str] = "model.txt"
 
+    @staticmethod
+    def binned(
+        matrix: np.ndarray, outcome: np.ndarray, names: list[str], categories: list[int], settings: dict[str, Any]
+    ) -> "lightgbm.Dataset":
+        """Training rows as histogram bins; ``categories`` are the positions of category columns."""
+        import lightgbm
+
+        return lightgbm.Dataset(
+            matrix, outcome, feature_name=names, categorical_feature=categories, params=settings
+        ).construct()
+
+    @classmethod
+    def fit(cls, data: "lightgbm.Dataset", index: np.ndarray | None, settings: dict[str, Any], rounds: int) -> "Trees":
+        """Boost ``rounds`` trees on all the rows, or on those at the given positions."""
+        import lightgbm
+
+        rows = data if index is None else data.subset(index.tolist())
+        return cls(lightgbm.train(dict(settings), rows, rounds).model_to_string())
+
     @cached_property
     def booster(self) -> "lightgbm.Booster":
         import lightgbm

@@ -105,9 +105,14 @@ def _mlflow(home: Path, name: str) -> Iterator[None]:
 
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-        if not os.environ.get("MLFLOW_RUN_ID"):
-            _experiment(home.resolve(), name)
-        yield
+        server = os.environ.get("MLFLOW_TRACKING_URI")
+        try:
+            if not os.environ.get("MLFLOW_RUN_ID"):
+                _experiment(home.resolve(), name)
+            yield
+        finally:
+            if server is None:  # set_tracking_uri writes it, and the next workspace must not inherit it
+                os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def _experiment(home: Path, name: str) -> None:

@@ -17,9 +17,7 @@ LOGIN, TENURE = {"en": "Logins", "ja": "ログイン"}, {"en": "Customer age", "
 PLAN, PLANS = {"en": "Plan", "ja": "プラン"}, ["basic", "free", "pro"]
 
 
-def _number(
-    name: str, source: str, measure: str, days: int | None, unit: str, label: dict[str, str]
-) -> Column:
+def _number(name: str, source: str, measure: str, days: int | None, unit: str, label: dict[str, str]) -> Column:
     family = "tenure" if source == "customer" else source
     column = {
         "name": name,
@@ -86,14 +84,10 @@ def _info(kind: str, grade: str, columns: list[Column], changes: dict) -> Info:
     return Info(**{**content, **changes})
 
 
-def _sealed(
-    info: Info, model: Trees | Linear | Rule, calibrator: Calibrator, training: pd.DataFrame
-) -> Bundle:
+def _sealed(info: Info, model: Trees | Linear | Rule, calibrator: Calibrator, training: pd.DataFrame) -> Bundle:
     scores = calibrator(model.margin(encode(training, info.features)))
     quantiles = np.quantile(scores, np.linspace(0, 1, 1001)).tolist()
-    return seal(
-        info, model, calibrator, Reference(base_margin=model.base_margin, scores=quantiles, features={})
-    )
+    return seal(info, model, calibrator, Reference(base_margin=model.base_margin, scores=quantiles, features={}))
 
 
 def lightgbm_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bundle:
@@ -125,9 +119,7 @@ def logistic_bundle(training: pd.DataFrame | None = None, **changes: object) -> 
         Categories(weights=(0.1, 0.6, -0.5), missing=0.2, expected=0.05),
     )  # fmt: skip
     info = _info("logistic", "B", COLUMNS, changes)
-    return _sealed(
-        info, Linear(-1.0, terms), Calibrator(1.0, -0.2), frame() if training is None else training
-    )
+    return _sealed(info, Linear(-1.0, terms), Calibrator(1.0, -0.2), frame() if training is None else training)
 
 
 def rule_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bundle:

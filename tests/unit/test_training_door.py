@@ -63,8 +63,7 @@ def test_the_run_holds_parameters_figures_folds_pictures_and_the_fingerprint(tra
     answer, _ = trained
     config = load(path, TrainConfig)
     home = workspace(config.data)
-    mlflow.set_tracking_uri(f"sqlite:///{home.resolve() / 'mlflow.db'}")
-    client = mlflow.MlflowClient()
+    client = mlflow.MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
     run = client.get_run(answer["run_id"])
     assert run.data.params["outcome.horizon_days"] == "30"
     assert run.data.tags["fingerprint"] == answer["fingerprint"]
@@ -137,6 +136,7 @@ def test_a_c_serves_the_rule_but_never_in_place_of_a_graded_model(tmp_path, caps
     assert main(["train", str(path)]) == 1
     lines, _ = said(capsys)
     assert any("under 20 only rules compete" in line for line in lines)
+    assert list((home / "mlartifacts").rglob("folds.csv"))
     placed = load_bundle(champion(home, "churn"))
     assert (placed.info.kind, placed.info.grade) == ("rule", "C")
 
