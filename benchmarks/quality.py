@@ -2,9 +2,9 @@
 
     python -m benchmarks.quality configs/relax/churn.yaml --against relax.parquet
 
-FILE has one row per customer and test date: ``id``, ``as_of``, ``churned`` and the other model's score in ``reference``.
-Rows, outcomes and dates must be the same. The difference of the pooled ROC AUC gets a paired 95% interval, bootstrapped over
-units.
+FILE has one row per customer and test date: ``id``, ``as_of``, ``churned`` and the other model's score in
+``reference``. Rows, outcomes and dates must be the same. The difference of the pooled ROC AUC gets a paired 95%
+interval, bootstrapped over units.
 """
 
 import argparse

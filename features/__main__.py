@@ -9,8 +9,9 @@ from pathlib import Path
 
 from features import catalogue, config, facts, quality, snapshot
 from features.command import DONE, REFUSED, Answer, Door, progress, say
-from features.config import SnapshotConfig
+from features.data_config import workspace
 from features.errors import ConfigError
+from features.snapshot_config import SnapshotConfig
 
 _MARK = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -37,7 +38,7 @@ def make(chosen: argparse.Namespace) -> Answer:
     days = [_date(text, settings, known) for text in chosen.as_of] or snapshot.dates(settings, known)
     progress(f"building {len(days)} as-of dates …")
     made = snapshot.build(settings, days, labels=chosen.labels, known=known)
-    out = chosen.out or config.workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
+    out = chosen.out or workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
     write(made, out)
     say(chosen, f"{len(made.frame):,} rows × {len(made.features)} features as of {days[0]} to {days[-1]}: {out}")
     say(chosen, f"content hash {made.fingerprint}")

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from features.config import SnapshotConfig, Stream
+from features.data_config import Stream
 from features.errors import ConfigError
+from features.snapshot_config import SnapshotConfig
 
 Labels = dict[str, str]
 

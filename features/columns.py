@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from features import calendar
 from features.calendar import NEVER
-from features.config import Data
+from features.data_config import Data
 from features.errors import DataError
 from features.sources import Column, fetch
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from features import columns, windows
-from features.config import Attribute
+from features.data_config import Attribute
 from features.errors import DataError
 from features.rollup import Events, daily
 from features.sources import Column, Source, fetch, only, require
@@ -82,7 +82,7 @@ def _static(source: Source, name: str, spec: Attribute, index: pd.Index) -> np.n
 def _latest_change(
     source: Source, name: str, spec: Attribute, index: pd.Index, customer: np.ndarray, as_of: np.ndarray
 ) -> np.ndarray:
-    """The change that is last by (valid_from, known, value) of those visible: the kernel's ``last`` over row numbers."""
+    """The visible change that is last by (valid_from, known, value): the kernel's ``last`` over row numbers."""
     changes = spec.changes
     assert changes is not None
     path = f"data.yaml: customers.attributes.{name}.changes"

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import columns
-from features.config import Scalar, Stream
+from features.config import Scalar
+from features.data_config import Stream
 from features.errors import DataError
 from features.rollup import Events
 from features.sources import Column, Source, Table, fetch, only, require

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features import customers, events, subscriptions
-from features.config import Data
+from features.data_config import Data
 from features.rollup import Activity, daily
 from features.sources import Source
 from features.subscriptions import Subscriptions

@@ -7,8 +7,8 @@ outcome is mature when the tables are observed until July 9th.
 import numpy as np
 
 from features.calendar import number
-from features.config import Event, Increase, SnapshotConfig, SubscriptionEnd
 from features.rollup import Activity
+from features.snapshot_config import Event, Increase, SnapshotConfig, SubscriptionEnd
 from features.subscriptions import Subscriptions
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from features.config import Population
 from features.rollup import Activity
+from features.snapshot_config import Population
 from features.subscriptions import Subscriptions
 from features.windows import compute
 
@@ -42,7 +42,7 @@ def spine(
 
 
 def first_known(customers: pd.DataFrame, subscriptions: Subscriptions | None) -> np.ndarray:
-    """The day from which tenure counts: ``known_from``, else the first subscription, else always; int64 (customers,)."""
+    """The day from which tenure counts, int64 (customers,): ``known_from``, first subscription, or always."""
     known_from = customers["known_from"].to_numpy(np.int64)
     if subscriptions is None or (known_from > -(2**31)).any():
         return known_from

@@ -10,9 +10,9 @@ import pandas as pd
 from features import facts, snapshot
 from features.calendar import day_of, number
 from features.catalogue import Feature
-from features.config import SnapshotConfig
 from features.facts import Facts
 from features.snapshot import Snapshot
+from features.snapshot_config import SnapshotConfig
 
 LEAK_AUC = 0.99
 ENOUGH = 50
@@ -147,6 +147,11 @@ def leaks(made: Snapshot) -> list[Finding]:
             text = f"{feature.name}: alone it tells the outcome (ROC AUC {auc:.3f}); exclude it or correct its times"
             out.append(Finding("leakage", "error", text))
     return out or [Finding("leakage", "ok", f"none of {len(made.features)} features tells the outcome alone")]
+
+
+def leaking(made: Snapshot) -> list[str]:
+    """What the leakage check refuses, in words."""
+    return [finding.text for finding in leaks(made) if finding.level == "error"]
 
 
 def _later_times(rows: pd.DataFrame, feature: Feature) -> int:

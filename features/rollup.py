@@ -15,7 +15,8 @@ class Events:
     """Events of one stream, in any order; arrays of equal length n.
 
     customer: int32 code; day, known: int32 local day occurred and known (known ≥ day); time: int64 µs, orders the
-    events of a day; value: int64 micro-units where ``valued``; entity: int32 code or -1; until: int32 day of the end or NEVER.
+    events of a day; value: int64 micro-units where ``valued``; entity: int32 code or -1; until: int32 day of the end
+    or NEVER.
     """
 
     customer: np.ndarray
@@ -32,9 +33,9 @@ class Events:
 class Activity:
     """Daily activity of one stream, in three tables of parallel arrays.
 
-    daily_*: one row per customer, day, known day: ``count``, number of values ``valued``, their ``total`` (micro-units),
-    and the value that is last by (time, value) with its time. entity_*: one row per customer, entity, day, known
-    day. open_*: one row per event that has an end after the day it began. Rows are sorted by these columns in this order.
+    The first: one row per customer, day, known day, with the ``count``, the number of values ``valued``, their
+    ``total`` (micro-units) and the value that is last by (time, value). entity_*: one row per customer, entity, day,
+    known day. open_*: one row per event whose end is after the day it began. Rows are sorted by these columns.
     """
 
     customer: np.ndarray

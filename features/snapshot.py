@@ -12,10 +12,10 @@ from features import catalogue, customers, facts, population, windows
 from features import labels as outcomes
 from features.calendar import NEVER, as_of_dates, day_of, number
 from features.catalogue import Feature
-from features.config import SnapshotConfig
 from features.errors import DataError
 from features.facts import Facts
 from features.rollup import Activity
+from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 
 _KEYS = ("customer_id", "unit", "as_of")
@@ -27,7 +27,7 @@ class Snapshot:
     """The rows of a population over dates, ordered by as_of and customer_id.
 
     frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature; only with labels),
-    name, owner, renewal, last_contact, and one column per feature: float64 (NaN is null) or text (null is NaN) for a category.
+    name, owner, renewal, last_contact, and one column per feature: float64, or text for a category; NaN is null.
     left_out: customer_id, as_of, status of those in sight but not at risk (already_leaving, opted_out).
     """
 

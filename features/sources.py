@@ -11,7 +11,7 @@ from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 from ibis.expr.types import Value as Column
 
-from features.config import Data
+from features.data_config import Data
 from features.errors import ConfigError, DataError
 
 __all__ = ["Column", "Source", "Table", "fetch", "only", "require"]

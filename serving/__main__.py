@@ -123,24 +123,16 @@ def main() -> int:
     door = Door("serving", "Published lists with reasons, and keys for the service.")
     parser = door.add("daily", make, "make and publish today's lists", "daily configs/saas/serving.yaml")
     parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")
-    parser = door.add(
-        "list", show, "print the top of a list", "list configs/saas/serving.yaml churn --top 5 --lang ja"
-    )
+    parser = door.add("list", show, "print the top of a list", "list configs/saas/serving.yaml churn --top 5 --lang ja")
     parser.add_argument("model", metavar="MODEL", help="churn or upsell")
     parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")
-    parser.add_argument(
-        "--top", type=_whole(1, 1_000_000), default=10, metavar="N", help="how many rows (10)"
-    )
-    parser.add_argument(
-        "--lang", choices=("en", "ja"), help="language of the reasons (default: that of CONFIG)"
-    )
+    parser.add_argument("--top", type=_whole(1, 1_000_000), default=10, metavar="N", help="how many rows (10)")
+    parser.add_argument("--lang", choices=("en", "ja"), help="language of the reasons (default: that of CONFIG)")
     example = "keys create configs/saas/serving.yaml --name crm --days 90"
     parser = door.add("keys", keys, "create or revoke an API key", example, config=False)
     parser.add_argument("action", choices=("create", "revoke"))
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a serving.yaml below configs/")
-    parser.add_argument(
-        "--name", required=True, help="whose key it is; a new key of the same name replaces it"
-    )
+    parser.add_argument("--name", required=True, help="whose key it is; a new key of the same name replaces it")
     parser.add_argument("--days", type=_whole(1, 3_650), help="how long it is valid (default: until revoked)")
     return door.open()
 

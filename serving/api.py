@@ -38,9 +38,7 @@ class Reader:
         if missing:
             details = [Detail(model, reason) for model, reason in missing.items()]
             raise Refusal(503, "not every model can be served; errors[] says why", details)
-        return JSONResponse(
-            {"status": "ready", "models": {name: self._state(name) for name in self._models()}}
-        )
+        return JSONResponse({"status": "ready", "models": {name: self._state(name) for name in self._models()}})
 
     def customer(self, request: Request) -> Response:
         """A customer's latest score per model with reasons, and the history of published scores."""
@@ -48,9 +46,7 @@ class Reader:
         customer_id = request.path_params["customer_id"]
         with self._reading() as session:
             latest = [run for model in self._models() if (run := store.published(session, model))]
-            past = [
-                (run, row) for run, row in store.history(session, customer_id) if run.model in self._models()
-            ]
+            past = [(run, row) for run, row in store.history(session, customer_id) if run.model in self._models()]
             now = {run.model: self._now(session, run, customer_id, past, asked) for run in latest}
         history = [
             {
@@ -92,9 +88,7 @@ class Reader:
             run = store.published(session, model, as_of) if model in self._models() else None
             if run is None:
                 known = ", ".join(self._models())
-                raise Refusal(
-                    404, f"no list of this model and date is published; models: {known}; dates: or latest"
-                )
+                raise Refusal(404, f"no list of this model and date is published; models: {known}; dates: or latest")
             rows = store.listed(session, run.id, asked["top"])
             if wants_csv:
                 name = f'attachment; filename="{run.model}-{run.as_of}.csv"'
@@ -179,9 +173,7 @@ async def _plain(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     details = {404: "there is nothing at this address", 405: "this address does not take this method"}
-    return _response(
-        Problem(error.status_code, details.get(error.status_code, "the request cannot be answered"))
-    )
+    return _response(Problem(error.status_code, details.get(error.status_code, "the request cannot be answered")))
 
 
 def _response(problem: Problem) -> Response:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from features import quality
 from features.catalogue import Feature
-from features.config import Data
+from features.data_config import Data
 from features.facts import Facts
 from serving.scoring import Scores
 from training.bundle import Info

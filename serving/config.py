@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from features.config import Data, Language, Strict, workspace
+from features.config import Language, Strict
+from features.data_config import Data, workspace
 
 
 class Limits(Strict):

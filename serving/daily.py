@@ -16,10 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from features import catalogue, snapshot
-from features.config import Data, SnapshotConfig
+from features.data_config import Data
 from features.errors import DataError, InputError
 from features.facts import Facts
 from features.snapshot import Snapshot
+from features.snapshot_config import SnapshotConfig
 from serving import checks, priority, risk_list, scoring, store
 from serving.config import ServingConfig
 from training import bundle as bundles
@@ -78,9 +79,7 @@ def snapshot_config(info: Info, data: Data) -> SnapshotConfig:
         return SnapshotConfig(data=data, **parts)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(str(detail["msg"]) for detail in error.errors())
-        raise DataError(
-            f"{info.model}: data.yaml does not fit the model any more: {problems}; train again"
-        ) from None
+        raise DataError(f"{info.model}: data.yaml does not fit the model any more: {problems}; train again") from None
 
 
 @dataclass(frozen=True)
@@ -209,9 +208,7 @@ def _files(session: Session, config: ServingConfig, model: str, as_of: date, fre
     """Write the published list as CSV and JSON, from the store, so that both say what the store says."""
     there = store.published(session, model, as_of)
     if there is None:
-        raise InputError(
-            f"{model} {as_of}: the list was published and is gone; was the store replaced meanwhile?"
-        )
+        raise InputError(f"{model} {as_of}: the list was published and is gone; was the store replaced meanwhile?")
     rows = list(store.listed(session, there.id))
     path = config.home / "lists" / f"{model}-{as_of}"
     csv, json = path.with_suffix(".csv"), path.with_suffix(".json")

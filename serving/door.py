@@ -82,9 +82,7 @@ class Door:
         except Refusal as refusal:
             await reply.problem(refusal.problem)
         except Exception as error:
-            log.error(
-                "%s in a request\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
-            )
+            log.error("%s in a request\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
             await reply.problem(Problem(500, "an error of ours; the service's log says where"))
 
     async def _enter(self, scope: Scope, receive: Receive, reply: Reply) -> None:
@@ -99,9 +97,7 @@ class Door:
         task.add_done_callback(self._running.discard)
         await asyncio.wait({task}, timeout=self._limits.handler_seconds)
         if not task.done() and not reply.begun:
-            slow = (
-                f"no answer within {self._limits.handler_seconds:g} seconds; ask for fewer rows or try again"
-            )
+            slow = f"no answer within {self._limits.handler_seconds:g} seconds; ask for fewer rows or try again"
             await reply.problem(Problem(503, slow, headers={"retry-after": "5"}))
             reply.muted = True
             task.add_done_callback(_quietly)
@@ -127,9 +123,7 @@ class Door:
             async with asyncio.timeout(self._limits.body_seconds):
                 return await self._read(headers, receive)
         except TimeoutError:
-            raise Refusal(
-                408, f"the body did not arrive within {self._limits.body_seconds:g} seconds"
-            ) from None
+            raise Refusal(408, f"the body did not arrive within {self._limits.body_seconds:g} seconds") from None
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         body, more, limit = bytearray(), True, self._limits.body_bytes
@@ -150,11 +144,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
     waiting = [body]
 
     async def again() -> Message:
-        return (
-            {"type": "http.request", "body": waiting.pop(), "more_body": False}
-            if waiting
-            else await receive()
-        )
+        return {"type": "http.request", "body": waiting.pop(), "more_body": False} if waiting else await receive()
 
     return again
 

@@ -108,9 +108,7 @@ class Live:
             with Session(self.engine, expire_on_commit=False) as session:
                 run = store.published(session, model)
         except SQLAlchemyError:
-            self._why_not[model] = (
-                "the store cannot be read; is it there, and has `python -m serving daily` run?"
-            )
+            self._why_not[model] = "the store cannot be read; is it there, and has `python -m serving daily` run?"
             return
         if run is None:
             self._why_not[model] = "no list is published; type `python -m serving daily CONFIG`"

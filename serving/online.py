@@ -42,9 +42,7 @@ def _results(live: Live, served: Served, request: ScoreRequest) -> list[Result]:
     return results
 
 
-def _scored(
-    served: Served, request: ScoreRequest, asked: list[tuple[Customer, int]]
-) -> Iterator[dict[str, Any]]:
+def _scored(served: Served, request: ScoreRequest, asked: list[tuple[Customer, int]]) -> Iterator[dict[str, Any]]:
     if not asked:
         return
     changes = [customer.changes for customer, _ in asked]

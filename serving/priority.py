@@ -32,9 +32,7 @@ def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.
     customer. Who is to be contacted comes first, then the rest, each by gain; ties by customer.
     """
     amount = amounts(frame, info.value)
-    result = pd.DataFrame(
-        {"value_at_risk": score * amount, "gain": gains(score, amount, info.value, info.gain)}
-    )
+    result = pd.DataFrame({"value_at_risk": score * amount, "gain": gains(score, amount, info.value)})
     result["held_out"] = held_out(frame["unit"].tolist(), info.holdout)
     contacted = pd.to_datetime(frame["last_contact"]).reset_index(drop=True)
     resting = contacted >= pd.Timestamp(as_of - timedelta(days=info.capacity.rest_days))

@@ -72,7 +72,5 @@ def _detail(error: Mapping[str, Any]) -> Detail:
         allowed = Customer.model_fields if path.startswith("customers") else ScoreRequest.model_fields
         return Detail(path, f"an unknown key; known keys: {', '.join(allowed)}")
     if path.endswith("changes") and keys:
-        return Detail(
-            path, "feature names of up to 1,000 characters; each value a finite number, a text or null"
-        )
+        return Detail(path, "feature names of up to 1,000 characters; each value a finite number, a text or null")
     return Detail(path, str(error["msg"]))

@@ -128,10 +128,7 @@ def told(
     families: Mapping[str, Any], features: Mapping[str, Feature], limit: int, lang: Language
 ) -> list[dict[str, Any]]:
     """The top reasons of one row in words: family, direction, log_odds, points, facts, text."""
-    return [
-        _told(name, families[name], features[families[name]["feature"]], lang)
-        for name in top(families, limit)
-    ]
+    return [_told(name, families[name], features[families[name]["feature"]], lang) for name in top(families, limit)]
 
 
 def _told(family: str, part: Mapping[str, Any], feature: Feature, lang: Language) -> dict[str, Any]:

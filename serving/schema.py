@@ -11,9 +11,7 @@ Status = Literal["ok", "unknown_customer", "already_leaving", "opted_out"]
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Customer(Request):

@@ -168,9 +168,7 @@ def _open(facts: Facts) -> Choice:
         return "oldest_open_days", "some" if oldest else "none", {"oldest": oldest}
     if not count:
         return "open", "none", {}
-    return (
-        ("open", "aged", {"count": count, "oldest": oldest}) if oldest else ("open", "some", {"count": count})
-    )
+    return ("open", "aged", {"count": count, "oldest": oldest}) if oldest else ("open", "some", {"count": count})
 
 
 def _sign(value: Fact, above: str, between: str, below: str, margin: float = 0.0) -> str:

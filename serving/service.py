@@ -54,9 +54,7 @@ class Discreet(logging.Filter):
 def _configured() -> ServingConfig:
     path = os.environ.get("TSUNAGI_CONFIG")
     if not path:
-        raise SystemExit(
-            "TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml"
-        )
+        raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
     try:
         return configs.load(Path(path), ServingConfig)
     except InputError as error:

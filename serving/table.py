@@ -45,9 +45,7 @@ def show(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], lang: Lang
 
 def _cells(row: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
     heard = [reason for reason in row["reasons"] if abs(reason["points"]) >= AUDIBLE]
-    reasons = [
-        f"{100 * r['points']:+.1f}{said['colon']}{r['text'].removesuffix(said['lowers'])}" for r in heard
-    ]
+    reasons = [f"{100 * r['points']:+.1f}{said['colon']}{r['text'].removesuffix(said['lowers'])}" for r in heard]
     return [
         str(row["rank"]),
         row["name"] or row["customer_id"],

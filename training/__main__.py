@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from features import quality
 from features.command import DONE, REFUSED, Door, progress, say
-from features.config import load, workspace
+from features.config import load
+from features.data_config import workspace
 from features.errors import InputError
 from training.bundle import Bundle, champion, place, save
 from training.bundle import load as load_bundle
@@ -32,7 +34,10 @@ def train(chosen: argparse.Namespace) -> Answer:
     from training.refit import refit
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    evaluation = job.evaluate(config, job.snapshot(config, progress), progress)
+    made = job.snapshot(config, progress)
+    if leaking := quality.leaking(made):
+        return _refuse(chosen, config, leaking)
+    evaluation = job.evaluate(config, made, progress)
     bundle = refit(evaluation, progress)
     with tempfile.TemporaryDirectory() as folder:
         answer = report.summary(evaluation) | _keep(evaluation, bundle, Path(folder))
@@ -46,13 +51,25 @@ def backtest(chosen: argparse.Namespace) -> Answer:
     from training import job, report
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    evaluation = job.evaluate(config, job.snapshot(config, progress), progress, compare=True)
+    made = job.snapshot(config, progress)
+    if leaking := quality.leaking(made):
+        return _refuse(chosen, config, leaking)
+    evaluation = job.evaluate(config, made, progress, compare=True)
     folds = report.records(evaluation.selection) + report.records(evaluation.tests)
     answer = report.summary(evaluation) | {"folds": folds}
     say(chosen, report.table(evaluation.selection, evaluation.tests, evaluation.rule))
     _say_grade(chosen, answer)
     say(chosen, f"Next: python -m training train {chosen.config}")
     return REFUSED if answer["grade"] == "C" else DONE, answer
+
+
+def _refuse(chosen: argparse.Namespace, config: TrainConfig, leaking: list[str]) -> Answer:
+    """Nothing is trained on features that know the future."""
+    for text in leaking:
+        say(chosen, f"not trained: {text}")
+    say(chosen, f"Next: python -m features check {chosen.config}")
+    nothing: dict = {"version": None, "grade": None, "promoted": False, "metrics": {}}
+    return REFUSED, {"model": config.model, **nothing, "reasons": leaking}
 
 
 def promote(chosen: argparse.Namespace) -> Answer:

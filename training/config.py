@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from features.config import Data, SnapshotConfig, Strict
+from features.config import Strict
+from features.data_config import Data
+from features.snapshot_config import SnapshotConfig
 from training.value import Capacity, Value
 
 Candidate = Literal["logistic", "lightgbm"]

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from features.config import Outcome, Population, Strict, Windows
+from features.config import Strict
+from features.snapshot_config import Outcome, Population, Windows
 from training.columns import Column
 from training.value import Capacity, Value
 
@@ -45,11 +46,6 @@ class Info(Strict):
     def names(self) -> list[str]:
         """The columns of the model's matrix, in order."""
         return [column["name"] for column in self.features]
-
-    @property
-    def gain(self) -> Literal["churn", "upsell"]:
-        """Which gain formula applies (training.value.gains)."""
-        return "upsell" if self.outcome.kind == "increase" else "churn"
 
 
 class Spread(Strict):

@@ -25,10 +25,12 @@ class Stream(Strict):
 class Value(Strict):
     """What is at stake. ``effect`` is an assumption until it is measured, and is labelled so.
 
-    ``amount``: a column of the snapshot, a measure of a stream, or one constant for everybody.
+    ``amount``: a column of the snapshot, a measure of a stream, or one constant for everybody. ``contact``: what a
+    contact does: it ``keeps`` customers who would leave, or ``adds`` to the chance of buying more.
     """
 
     amount: Stream | float | str = 1.0
+    contact: Literal["keeps", "adds"] = "keeps"
     margin: float = Field(default=1.0, gt=0, le=1)
     effect: float = Field(default=0.2, ge=0, le=1)
     contact_cost: float = Field(default=0.0, ge=0)
@@ -65,14 +67,13 @@ def amounts(frame: pd.DataFrame, value: Value) -> np.ndarray:
     return np.nan_to_num(column.to_numpy(np.float64, na_value=np.nan), nan=0.0)
 
 
-def gains(probability: np.ndarray, amount: np.ndarray, value: Value, kind: Literal["churn", "upsell"]) -> np.ndarray:
-    """Expected gain of one contact, (n,), in the unit of the amount (DESIGN §9).
+def gains(probability: np.ndarray, amount: np.ndarray, value: Value) -> np.ndarray:
+    """Expected gain of one contact, (n,), in the unit of the amount.
 
-    churn: score × effect × amount × margin − cost; a contact keeps the share ``effect`` of those who would
-    leave. upsell: added chance × amount × margin − cost; a contact adds ``effect`` × score to the chance, up
-    to certainty.
+    keeps: score × effect × amount × margin − cost: a contact keeps the share ``effect`` of those who would leave.
+    adds: added chance × amount × margin − cost: a contact adds ``effect`` × score to the chance, up to certainty.
     """
     chance = probability * value.effect
-    if kind == "upsell":
+    if value.contact == "adds":
         chance = np.minimum(chance, 1 - probability)
     return chance * amount * value.margin - value.contact_cost

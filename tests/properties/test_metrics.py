@@ -7,9 +7,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from training import metrics
 
-rows = st.lists(
-    st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=4, max_size=60
-).filter(lambda r: {o for o, _, w in r if w} == {True, False})
+rows = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 3)), min_size=4, max_size=60).filter(
+    lambda r: {o for o, _, w in r if w} == {True, False}
+)
 
 
 def arrays(drawn):

@@ -18,9 +18,7 @@ FAMILIES = ["login", "login", "plan", "tenure", "login"]
 parts_of_margin = st.floats(-4, 4, allow_nan=False).map(lambda x: round(x, 6))
 
 
-@given(
-    arrays(np.float64, st.tuples(st.integers(1, 5), st.just(5)), elements=parts_of_margin), st.floats(-3, 3)
-)
+@given(arrays(np.float64, st.tuples(st.integers(1, 5), st.just(5)), elements=parts_of_margin), st.floats(-3, 3))
 def test_families_sum_to_the_margin_and_points_to_the_score(contributions, base_margin):
     def g(margin):
         return 1 / (1 + np.exp(-(1.3 * margin - 0.2)))
@@ -48,9 +46,7 @@ def test_the_leading_feature_pulls_hardest_in_its_familys_direction(contribution
             toward = -1 if split.log_odds[row, position] < 0 else 1
             own = [i for i, name in enumerate(FAMILIES) if name == family]
             assert leads[position] in own
-            assert contributions[row, leads[position]] * toward == max(
-                contributions[row, i] * toward for i in own
-            )
+            assert contributions[row, leads[position]] * toward == max(contributions[row, i] * toward for i in own)
 
 
 fact = st.one_of(st.none(), st.integers(-5, 5_000), st.floats(-1e6, 1e6, allow_nan=False))
@@ -63,9 +59,7 @@ fact = st.one_of(st.none(), st.integers(-5, 5_000), st.floats(-1e6, 1e6, allow_n
     st.data(),
 )
 def test_there_is_a_sentence_for_any_facts(measure, days, lang, data):
-    feature = Feature(
-        "x", "x", measure.name, days, "x_id", "number", measure.unit, {"en": "Logins", "ja": "ログイン"}
-    )
+    feature = Feature("x", "x", measure.name, days, "x_id", "number", measure.unit, {"en": "Logins", "ja": "ログイン"})
     value = data.draw(fact if measure.empty is None else st.floats(-1e3, 1e6).map(round))
     facts = {measure.name: value, **{m: data.draw(fact) for m in reasons.BESIDE.get(measure.name, ())}}
     if "trend" in facts:
@@ -90,12 +84,8 @@ def test_facts_bring_what_the_sentence_compares_and_never_mix_two_worlds():
         **{f"login_{measure}_28d": (measure, 28) for measure in ("count", "trend", "days", "mean")},
         "login_mean_90d": ("mean", 90),
     }
-    features = [
-        Feature(name, "login", m, d, "login", "number", "count", {}) for name, (m, d) in columns.items()
-    ]
-    facts = reasons.Facts(
-        features, pd.DataFrame({name: [float(i), np.nan] for i, name in enumerate(columns)})
-    )
+    features = [Feature(name, "login", m, d, "login", "number", "count", {}) for name, (m, d) in columns.items()]
+    facts = reasons.Facts(features, pd.DataFrame({name: [float(i), np.nan] for i, name in enumerate(columns)}))
     assert facts.of("login_days_28d", 0) == {"days": 2, "count": 0, "trend": 1}
     assert facts.of("login_mean_28d", 0) == {"mean": 3, "longest": 4, "longest_days": 90}
     assert facts.of("login_mean_90d", 1) == {"mean": None}

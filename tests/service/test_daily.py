@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from features.catalogue import Feature
-from features.config import Population, Seen
+from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
 from serving import checks, daily, risk_list, scoring, store
 from tests.service import world as worlds
@@ -109,15 +109,11 @@ def test_the_doors_publish_print_and_repeat(world, monkeypatch, capsys):
     assert code == 0 and "Points and reasons" in out and "bentoml serve" in out
     code, out, _ = door(monkeypatch, capsys, "list", world.path, "churn", "--lang", "ja", "--json")
     printed = json.loads(out.splitlines()[-1])
-    assert (
-        code == 0 and len(printed["rows"]) == 10 and printed["rows"][0]["reasons"][0]["text"].endswith("。")
-    )
+    assert code == 0 and len(printed["rows"]) == 10 and printed["rows"][0]["reasons"][0]["text"].endswith("。")
 
 
 def test_keys_are_shown_once_and_revoked(world, monkeypatch, capsys):
-    code, out, _ = door(
-        monkeypatch, capsys, "keys", "create", world.path, "--name", "crm", "--days", "30", "--json"
-    )
+    code, out, _ = door(monkeypatch, capsys, "keys", "create", world.path, "--name", "crm", "--days", "30", "--json")
     made = json.loads(out.splitlines()[-1])
     assert code == 0 and made["key"].startswith("tsu_") and made["expires_at"]
     code, out, _ = door(monkeypatch, capsys, "keys", "create", world.path, "--name", "demo")
@@ -146,9 +142,7 @@ def test_help_gives_an_example(monkeypatch, capsys, command):
     ],
 )
 def test_bad_input_is_one_clear_message(world, monkeypatch, capsys, arguments, message):
-    code, _, err = door(
-        monkeypatch, capsys, *(world.path if part == "CONFIG" else part for part in arguments)
-    )
+    code, _, err = door(monkeypatch, capsys, *(world.path if part == "CONFIG" else part for part in arguments))
     assert code == 2 and message in err
     assert not (world.config.home / "lists").exists()
 
@@ -211,9 +205,7 @@ def test_one_score_for_all_or_no_score_at_all_is_refused(world):
 
 def test_customers_that_stand_twice_are_refused():
     twice = pd.DataFrame({"customer_id": ["a", "b", "a"]})
-    assert list(checks.of_rows(twice)) == [
-        "rows: 1 customers stand twice; make the id column of the customers unique"
-    ]
+    assert list(checks.of_rows(twice)) == ["rows: 1 customers stand twice; make the id column of the customers unique"]
 
 
 def test_data_that_no_longer_fit_the_model_are_named(world):

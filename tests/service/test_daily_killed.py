@@ -118,9 +118,7 @@ def test_killed_and_rerun_it_is_the_list_of_an_uninterrupted_run(prepared, proce
         assert all(complete for _, _, complete in found) and found
         assert {(as_of, content) for as_of, content, _ in found} <= {before[:2], whole[:2]}
         assert seen(world) == (whole if published else before)
-        states["published" if published else "staged" if staged else "early"] += (
-            process.exitcode == -signal.SIGKILL
-        )
+        states["published" if published else "staged" if staged else "early"] += process.exitcode == -signal.SIGKILL
         assert world.publish().published != published
         assert seen(world) == whole and state(world) == (0, True) and files(world) == whole_files
         leftovers = list(world.config.home.rglob(".*"))
@@ -141,9 +139,7 @@ def test_a_rerun_changes_nothing_and_a_changed_list_replaces_the_old_one(prepare
     base, whole, _ = prepared
     world = copied(base, "again")
     first, second = world.publish(), world.publish()
-    assert (first.published, second.published) == (True, False) and first.content == second.content == whole[
-        1
-    ]
+    assert (first.published, second.published) == (True, False) and first.content == second.content == whole[1]
     kept = {path: path.stat().st_ino for path in (world.config.home / "snapshots").iterdir()}
     world.place(worlds.bundle(holdout=0.5))
     third = world.publish()

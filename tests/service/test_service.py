@@ -111,9 +111,7 @@ def test_the_online_score_is_the_listed_score(service):
 def test_points_of_all_families_sum_to_the_way_from_the_reference(service):
     everything = [{"customer_id": f"C-{n:04d}", "changes": {"login_recency": 5 * n}} for n in range(20, 40)]
     for result in service.score(*everything, reasons=50).json()["results"]:
-        assert (
-            abs(sum(r["points"] for r in result["reasons"]) - (result["score"] - result["reference"])) < 1e-9
-        )
+        assert abs(sum(r["points"] for r in result["reasons"]) - (result["score"] - result["reference"])) < 1e-9
         assert all((r["direction"] == "raises") == (r["points"] > 0) for r in result["reasons"])
 
 
@@ -134,9 +132,7 @@ def test_a_what_if_does_not_mix_two_worlds_in_one_sentence(service):
 
 def test_reasons_speak_the_language_asked_for(service):
     one = {"customer_id": "C-0009"}
-    english, japanese = (
-        service.score(one, lang=lang).json()["results"][0]["reasons"] for lang in ("en", "ja")
-    )
+    english, japanese = (service.score(one, lang=lang).json()["results"][0]["reasons"] for lang in ("en", "ja"))
     assert english[0]["text"].startswith("Logins: the last was 80 days ago")
     assert japanese[0]["text"].startswith("最後のログインは80日前です")
     assert [(r["family"], r["points"]) for r in english] == [(r["family"], r["points"]) for r in japanese]
@@ -268,9 +264,7 @@ def test_a_body_that_is_too_large_is_refused_announced_or_not(service):
 
 def test_a_connection_that_ends_half_way_harms_nobody(service):
     host, port = service.url.removeprefix("http://").split(":")
-    head = (
-        f"POST /score HTTP/1.1\r\nHost: x\r\nX-API-Key: {service.key}\r\nContent-Type: application/json\r\n"
-    )
+    head = f"POST /score HTTP/1.1\r\nHost: x\r\nX-API-Key: {service.key}\r\nContent-Type: application/json\r\n"
     for body in (b"", b'{"model"'):
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(head.encode() + b"Content-Length: 100\r\n\r\n" + body)
@@ -323,9 +317,7 @@ def test_lists_as_json_and_csv(service):
     assert len(service.get("/v1/risk-lists/churn/latest?top=3").json()["rows"]) == 3
     asked = service.get("/v1/risk-lists/churn/latest?format=csv")
     for response in (asked, service.get("/v1/risk-lists/churn/latest", accept="text/csv")):
-        assert response.headers["content-type"].startswith("text/csv") and response.content.startswith(
-            b"\xef\xbb\xbf"
-        )
+        assert response.headers["content-type"].startswith("text/csv") and response.content.startswith(b"\xef\xbb\xbf")
         rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
         assert [row["customer_id"] for row in rows] == [row["customer_id"] for row in whole["rows"]]
         named = {row["customer_id"]: row["name"] for row in rows}

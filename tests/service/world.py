@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from features import config as configs
 from features import facts
-from features.config import Population, SubscriptionEnd, Windows
+from features.snapshot_config import Population, SubscriptionEnd, Windows
 from serving import daily, store
 from serving.config import ServingConfig
 from tests.company import tables
@@ -63,9 +63,7 @@ class World:
         with daily.alone(self.config.home):
             store.migrate(store.connect(self.config.store_url))
             known = facts.read(self.config.data)
-            return daily.run(
-                self.config, daily.champions(self.config)[model], as_of, known, lambda: NOON, batch
-            )
+            return daily.run(self.config, daily.champions(self.config)[model], as_of, known, lambda: NOON, batch)
 
     def session(self) -> Session:
         """A session on the store."""

@@ -7,8 +7,8 @@ import pytest
 
 from features import config, labels
 from features.calendar import NEVER, as_of_dates, day_of, period_start
-from features.config import SnapshotConfig
 from features.rollup import daily
+from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 from tests import company
 from tests.spec.tables import columns, rows, table_events

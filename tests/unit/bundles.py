@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from features.config import Inactivity, Population, Windows
+from features.snapshot_config import Inactivity, Population, Windows
 from training.bundle import Bundle, seal
 from training.calibration import Calibrator
 from training.columns import Column, encode

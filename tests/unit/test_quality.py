@@ -10,7 +10,7 @@ import pytest
 
 from features import config, facts, quality, snapshot
 from features.__main__ import main
-from features.config import SnapshotConfig
+from features.snapshot_config import SnapshotConfig
 from tests import company
 
 

@@ -73,9 +73,7 @@ async def slow_and_failing(scope, receive, send):
 
 def answering(status, body, content_type=b"application/json"):
     async def app(scope, receive, send):
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", content_type)]}
-        )
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", content_type)]})
         await send({"type": "http.response.body", "body": body[:5], "more_body": True})
         await send({"type": "http.response.body", "body": body[5:]})
 
@@ -131,12 +129,7 @@ def test_too_many_at_once_are_told_to_come_back():
 
 def test_an_error_of_ours_says_nothing_of_the_input(caplog):
     status, _, body = call(failing)
-    assert (
-        status == 500
-        and b"Nakamura" not in body
-        and "Nakamura" not in caplog.text
-        and "failing" in caplog.text
-    )
+    assert status == 500 and b"Nakamura" not in body and "Nakamura" not in caplog.text and "failing" in caplog.text
 
 
 def test_foreign_errors_become_problems_and_answers_pass():

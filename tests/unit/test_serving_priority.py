@@ -20,9 +20,7 @@ def info(**changes):
 
 def people(contacted=(), owners=None, units=None, rows=6):
     ids = [f"c{i}" for i in range(rows)]
-    last = [
-        pd.Timestamp(when) if when else pd.NaT for when in [*contacted, *[None] * (rows - len(contacted))]
-    ]
+    last = [pd.Timestamp(when) if when else pd.NaT for when in [*contacted, *[None] * (rows - len(contacted))]]
     return pd.DataFrame({
         "customer_id": ids, "unit": units or ids, "owner": owners or [None] * rows,
         "last_contact": pd.Series(last, dtype="datetime64[s]"),
@@ -52,9 +50,7 @@ def test_gain_ranks_and_capacity_limits():
 )
 def test_contacts_already_made_in_the_running_period_count(per, contacted, left):
     thursday = date(2026, 3, 5)
-    made = plan(
-        people(contacted, rows=9), np.full(9, 0.9), info(capacity=Capacity(contacts=3, per=per)), thursday
-    )
+    made = plan(people(contacted, rows=9), np.full(9, 0.9), info(capacity=Capacity(contacts=3, per=per)), thursday)
     assert (made["action"] == "contact").sum() == left
 
 

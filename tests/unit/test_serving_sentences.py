@@ -281,9 +281,7 @@ def test_entities_are_counted_in_the_plural():
     assert sentence(users, {"distinct": 1}, "en") == "Logins in the last 28 days: 1 user."
     assert sentence(users, {"distinct": 3}, "ja") == "直近28日間のログインにおけるユーザーの数は3です。"
     categories = feature("distinct", 28, family="login_category")
-    assert (
-        sentence(categories, {"distinct": 2}, "en") == "Logins in the last 28 days: 2 different categories."
-    )
+    assert sentence(categories, {"distinct": 2}, "en") == "Logins in the last 28 days: 2 different categories."
 
 
 @pytest.mark.parametrize(
@@ -343,7 +341,4 @@ def test_numbers_as_people_read_them(value, text):
 
 
 def test_a_label_missing_in_one_language_falls_back():
-    assert (
-        sentence(feature("recency", label={"en": "Logins"}), {"recency": 3}, "ja")
-        == "最後のLoginsは3日前です。"
-    )
+    assert sentence(feature("recency", label={"en": "Logins"}), {"recency": 3}, "ja") == "最後のLoginsは3日前です。"

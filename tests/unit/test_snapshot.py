@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from features import config, facts, population, snapshot
-from features.config import SnapshotConfig
 from features.errors import DataError
+from features.snapshot_config import SnapshotConfig
 from tests import company
 
 DAY = date(2025, 6, 1)
@@ -190,8 +190,8 @@ def folder_of(simulated):
 @pytest.mark.parametrize("name", SETS)
 def test_one_content_hash_on_one_and_two_threads_twice(name, folder_of, tmp_path):
     script = (
-        "import sys; from pathlib import Path; from features import config, snapshot, facts;"
-        "c = config.load(Path(sys.argv[1]), config.SnapshotConfig, sys.argv[2:]); k = facts.read(c.data);"
+        "import sys; from pathlib import Path; from features import config, snapshot, snapshot_config, facts;"
+        "c = config.load(Path(sys.argv[1]), snapshot_config.SnapshotConfig, sys.argv[2:]); k = facts.read(c.data);"
         "print(snapshot.build(c, snapshot.dates(c, k), labels=True, known=k).fingerprint)"
     )
     hashes = set()

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from features import config, facts, snapshot
-from features.config import SnapshotConfig
 from features.errors import DataError
+from features.snapshot_config import SnapshotConfig
 from tests import company
 
 PEOPLE = [{"id": "a"}, {"id": "b"}]

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.config import load, workspace
+from features.config import load
+from features.data_config import workspace
 from tests.company import configs, logins, tables
 from tests.unit.test_training_job import TRAINING, company, written
 from training.__main__ import main

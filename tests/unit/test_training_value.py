@@ -21,7 +21,8 @@ def test_an_amount_that_is_not_there_is_refused(amount, words):
 
 
 def test_gain_by_hand():
-    value = Value(amount=1000.0, margin=0.8, effect=0.2, contact_cost=40)
+    keeps = Value(amount=1000.0, margin=0.8, effect=0.2, contact_cost=40)
+    adds = keeps.model_copy(update={"contact": "adds"})
     score, amount = np.array([0.5, 0.0, 1.0]), np.full(3, 1000.0)
-    assert gains(score, amount, value, "churn") == pytest.approx([40.0, -40.0, 120.0])
-    assert gains(score, amount, value, "upsell") == pytest.approx([40.0, -40.0, -40.0])
+    assert gains(score, amount, keeps) == pytest.approx([40.0, -40.0, 120.0])
+    assert gains(score, amount, adds) == pytest.approx([40.0, -40.0, -40.0])

@@ -1,0 +1,189 @@
+"""``data.yaml``: the tables of one company and what their columns mean."""
+
+import difflib
+import importlib.util
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from features.config import Days, Language, Scalar, Strict, Wait
+from features.errors import ConfigError
+
+
+class Root(Strict):
+    """The folder of the tables: a path, or a path below an environment variable or an installed package."""
+
+    path: str = "."
+    env: str | None = None
+    package: str | None = None
+
+    def folder(self) -> Path:
+        """The folder. Raises ConfigError when the variable is unset or the package is not installed."""
+        if self.env:
+            if not os.environ.get(self.env):
+                raise ConfigError(f"root.env: the environment variable {self.env} is not set; set it to a folder")
+            return Path(os.environ[self.env]) / self.path
+        if self.package:
+            found = importlib.util.find_spec(self.package)
+            if found is None or found.origin is None:
+                raise ConfigError(f"root.package: {self.package} is not installed; install it with pip")
+            return Path(found.origin).parent / self.path
+        return Path(self.path)
+
+
+class Changes(Strict):
+    """The history of an attribute: one row a change."""
+
+    table: str
+    at: str = "valid_from"
+    known: str | None = None
+    value: str | None = None
+
+
+class Attribute(Strict):
+    """A property of a customer. It needs a history (``changes``) or the promise that it never changes."""
+
+    type: Literal["category", "number", "flag"]
+    column: str | None = None
+    table: str | None = None
+    changes: Changes | None = None
+    static: bool = False
+    label: dict[Language, str] = {}
+
+    @field_validator("changes", mode="before")
+    @classmethod
+    def _table_alone(cls, changes: Any) -> Any:
+        return {"table": changes} if isinstance(changes, str) else changes
+
+    @model_validator(mode="after")
+    def _has_a_history(self) -> "Attribute":
+        if self.static == (self.changes is not None):
+            raise ValueError(
+                "an attribute needs either `changes` (the table of its history) or `static: true` (it never "
+                "changes); today's value must not stand in for the past"
+            )
+        return self
+
+
+class Customers(Strict):
+    table: str | None = None
+    from_stream: str | None = None
+    id: str = "customer_id"
+    parent: str | None = None
+    known_from: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    opted_out: str | None = None
+    attributes: dict[str, Attribute] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Customers":
+        if (self.table is None) == (self.from_stream is None):
+            raise ValueError("give either `table` or `from_stream`, not both and not neither")
+        columns = (self.parent, self.known_from, self.name, self.owner, self.opted_out)
+        if self.from_stream and any(columns):
+            raise ValueError("parent, known_from, name, owner and opted_out are columns of `table`; give a table")
+        for name, attribute in self.attributes.items():
+            if self.table is None and attribute.changes is None and attribute.table is None:
+                raise ValueError(f"attributes.{name}: without a customer table an attribute names its own `table`")
+        return self
+
+
+class Subscriptions(Strict):
+    table: str
+    id: str | None = None
+    start: str
+    end: str
+    known: str | None = None
+    notice: str | None = None
+    value: str | None = None
+    renewal: str | None = None
+    grace_days: Wait = 0
+
+
+class Lookup(Strict):
+    """One column taken from another table: ``table.on`` equals this table's ``key`` (default: the same name)."""
+
+    table: str
+    on: str
+    take: str
+    key: str | None = None
+
+
+class Stream(Strict):
+    table: str
+    at: str
+    id: str | None = None
+    where: dict[str, Scalar | list[Scalar]] = {}
+    known: str | None = None
+    until: str | None = None
+    entity: str | None = None
+    value: str | None = None
+    kind: Literal["event", "rating"] = "event"
+    role: Literal["behaviour", "contact"] = "behaviour"
+    lookup: Lookup | None = None
+    label: dict[Language, str] = {}
+
+    @model_validator(mode="after")
+    def _rating_has_a_value(self) -> "Stream":
+        if self.kind == "rating" and self.value is None:
+            raise ValueError("a rating needs a `value` column")
+        return self
+
+
+class Data(Strict):
+    """``data.yaml``: the tables of one company and what their columns mean."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")
+    root: Root
+    engine: Literal["duckdb"] = "duckdb"
+    timezone: str = "UTC"
+    naive_times: str = "UTC"
+    history_days: Days = 400
+    observed_until: date | None = None
+    customers: Customers
+    subscriptions: Subscriptions | None = None
+    streams: dict[str, Stream] = Field(min_length=1)
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _path_alone(cls, root: Any) -> Any:
+        return {"path": root} if isinstance(root, str) else root
+
+    @field_validator("timezone", "naive_times")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            near = difflib.get_close_matches(zone, available_timezones(), 1)
+            raise ValueError(f"no such time zone; use an IANA name such as {near[0] if near else 'Asia/Tokyo'}")
+        return zone
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "Data":
+        origin = self.customers.from_stream
+        if origin is not None and origin not in self.streams:
+            raise ValueError(f"customers.from_stream: no stream {origin}; streams: {', '.join(self.streams)}")
+        for name in (*self.streams, *self.customers.attributes):
+            if not name.isidentifier():
+                raise ValueError(f"{name}: a stream or attribute name is made of letters, digits and _")
+        both = set(self.streams) & set(self.customers.attributes)
+        if both:
+            raise ValueError(f"{both.pop()}: a stream and an attribute share this name; rename one")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def behaviour(self) -> dict[str, Stream]:
+        """The streams that become features."""
+        return {name: stream for name, stream in self.streams.items() if stream.role == "behaviour"}
+
+
+def workspace(data: Data) -> Path:
+    """The folder in which everything made for these tables is kept."""
+    return Path(os.environ.get("TSUNAGI_WORKSPACE", "workspace")) / data.name
