@@ -48,7 +48,7 @@ def _cells(row: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
     reasons = [f"{100 * r['points']:+.1f}{said['colon']}{r['text'].removesuffix(said['lowers'])}" for r in heard]
     return [
         str(row["rank"]),
-        row["name"] or row["customer_id"],
+        f"{row['name']}\n{row['customer_id']}" if row["name"] else row["customer_id"],
         f"{row['score']:.1%} {said['bands'][row['band']]}",
         "" if row["change"] is None else f"{100 * row['change']:+.1f}",
         "\n".join(reasons),
