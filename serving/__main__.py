@@ -82,7 +82,7 @@ def keys(chosen: argparse.Namespace) -> Answer:
     say(chosen, f"API key {chosen.name} (shown this once): {key}")
     say(
         chosen,
-        f'Next: curl -H "X-API-Key: {key}" http://127.0.0.1:3000/v1/risk-lists/{config.models[0]}/latest',
+        f'Next: curl -H "X-API-Key: {key}" http://127.0.0.1:{chosen.port}/v1/risk-lists/{config.models[0]}/latest',
     )
     return DONE, {"name": chosen.name, "key": key, "expires_at": until}
 
@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("action", choices=("create", "revoke"))
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a serving.yaml below configs/")
     parser.add_argument("--name", required=True, help="whose key it is; a new key of the same name replaces it")
+    parser.add_argument("--port", type=_whole(1, 65_535), default=3000, help="where the service listens (3000)")
     parser.add_argument("--days", type=_whole(1, 3_650), help="how long it is valid (default: until revoked)")
     return door.open()
 

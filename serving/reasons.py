@@ -1,4 +1,4 @@
-"""Contributions of features -> log-odds and points of families, with the facts behind them (DESIGN §8)."""
+"""Contributions of features -> log-odds and points of families, with the facts behind them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
