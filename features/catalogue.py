@@ -16,7 +16,10 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Measure:
-    """What can be measured of a stream. ``needs`` names the stream's key without which it makes no sense."""
+    """What can be measured of a stream.
+
+    ``needs`` names the stream's key without which it makes no sense; ``rates``: it makes sense of ratings too.
+    """
 
     name: str
     unit: str
@@ -24,6 +27,7 @@ class Measure:
     meaning: str
     windowed: bool = False
     needs: str | None = None
+    rates: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,19 @@ class Feature:
 
 
 MEASURES = (
-    Measure("count", "count", 0, "events in the window", windowed=True),
+    Measure("count", "count", 0, "events in the window", windowed=True, rates=True),
     Measure("days", "days", 0, "days with an event in the window", windowed=True),
     Measure("trend", "ratio", 0, "ln((count + 1) / (count of the window before + 1))", windowed=True),
     Measure("sum", "value", 0, "sum of the values in the window", windowed=True, needs="value"),
-    Measure("mean", "value", None, "mean of the values in the window", windowed=True, needs="value"),
+    Measure("mean", "value", None, "mean of the values in the window", windowed=True, needs="value", rates=True),
     Measure("distinct", "count", 0, "different entities in the window", windowed=True, needs="entity"),
-    Measure("recency", "days", None, "days since the last event"),
+    Measure("recency", "days", None, "days since the last event", rates=True),
     Measure("tenure", "days", None, "days since the first event within the history"),
     Measure("gap", "days", None, "typical gap: mean days between days with an event"),
     Measure("gap_ratio", "ratio", None, "silence against the own rhythm: recency / gap"),
     Measure("spike", "ratio", 0, "last 7 days against mean and spread of the 8 weeks before"),
-    Measure("last", "score", None, "the last rating", needs="rating"),
-    Measure("change", "score", None, "the last rating less the one on an earlier day", needs="rating"),
+    Measure("last", "score", None, "the last rating", needs="rating", rates=True),
+    Measure("change", "score", None, "the last rating less the one on an earlier day", needs="rating", rates=True),
     Measure("open", "count", 0, "events that began and have not ended", needs="until"),
     Measure("oldest_open_days", "days", 0, "age of the oldest one not ended", needs="until"),
 )
@@ -90,7 +94,7 @@ def measures_of(stream: Stream) -> Iterator[Measure]:
     rating = stream.kind == "rating"
     has = {None: True, "value": stream.value, "entity": stream.entity, "until": stream.until, "rating": rating}
     for measure in MEASURES:
-        if has[measure.needs] and not (rating and measure.name == "sum"):
+        if has[measure.needs] and (measure.rates or not rating):
             yield measure
 
 

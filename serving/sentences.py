@@ -15,6 +15,7 @@ Fact = float | int | str | None
 Facts = Mapping[str, Fact]
 Choice = tuple[str, str, dict[str, Any]]
 COUNTS_BELOW = 10
+STEADY_BELOW = 10
 USUAL_SPIKE = 0.5
 
 
@@ -48,27 +49,35 @@ def sentence(feature: Feature, facts: Facts, lang: Language) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it: 1,234 · 56.7 · 0.31."""
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
-    text = f"{value:,.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """A number as people read it: 1,234 · 56.7 · 3.14 · 0.31 · −2.
+
+    Below 100 what is no whole number does not look like one: 0.996 is 1.00.
+    """
+    size, sign = abs(value), "−" if value < 0 else ""
+    if size >= 100 or float(size).is_integer():
+        return f"{sign}{size:,.0f}"
+    text = f"{size:.{1 if size >= 10 else 2 if size >= 0.01 else 4}f}"
+    short = text.rstrip("0")
+    return sign + (text if short.endswith(".") else short)
 
 
 def _written(name: str, value: Any, feature: Feature, lang: Language) -> str:
     vocabulary = words(lang)
     if isinstance(value, str):
         return value
+    if name in ("gap", "ratio"):
+        value = round(value, 1)
     if name in ("ago", "gap", "oldest", "age", "until", "since", "active"):
         return _plural(vocabulary["days"], value)
+    if name == "times":
+        return _plural(vocabulary["times"], value)
     if name == "long_window":
         return _plural(vocabulary["window"], value)
     if name == "entities":
         entity = feature.family.removeprefix(f"{feature.source}_").removesuffix("_id").replace("_", " ")
         known = vocabulary["entity"].get(entity, entity)
         return _plural(vocabulary["entities"], value, entity=entity if lang == "en" and value == 1 else known)
-    return f"{value:+.1f}" if name == "deviation" else number(value)
+    return f"{abs(value):.1f}" if name == "deviation" else number(value)
 
 
 def _plural(forms: Mapping[str, str], value: float, **more: str) -> str:
@@ -92,7 +101,7 @@ def _choose(feature: Feature, facts: Facts) -> Choice:
     if measure in ("mean", "distinct"):
         return _beside_longer(measure, facts)
     if measure in ("recency", "gap_ratio"):
-        return measure, *_silence(measure, facts)
+        return _silence(measure, facts)
     if measure == "spike":
         return measure, _sign(value, "above", "usual", "below", USUAL_SPIKE), {"deviation": value}
     if measure in ("last", "change"):
@@ -113,7 +122,7 @@ def _count(facts: Facts) -> tuple[str, dict[str, Any]]:
         return _sign(trend or 0.0, "trend_rose", "trend_same", "trend_fell"), {}
     numbers = {"count": count, "prior": before}
     if before is None:
-        return ("alone" if count else "none"), {"count": count}
+        return ("alone" if count else "none"), {"times": count}
     if count == 0:
         return ("stopped" if before else "silent"), numbers
     if count == before:
@@ -121,7 +130,7 @@ def _count(facts: Facts) -> tuple[str, dict[str, Any]]:
     if before < COUNTS_BELOW:
         return "few", numbers
     percent = round(100 * (float(count) - before) / before)
-    return _sign(percent, "rose", "steady", "fell"), {**numbers, "percent": abs(percent)}
+    return _sign(percent, "rose", "steady", "fell", STEADY_BELOW - 1), {**numbers, "percent": abs(percent)}
 
 
 def _amount(measure: str, facts: Facts) -> Choice:
@@ -137,19 +146,23 @@ def _amount(measure: str, facts: Facts) -> Choice:
 def _beside_longer(measure: str, facts: Facts) -> Choice:
     value, longest = facts[measure], facts.get("longest")
     numbers = {"entities" if measure == "distinct" else "value": value}
-    if longest is not None and longest != value:
+    if longest is not None and number(longest) != number(value):
         return measure, "full", {**numbers, "longest": longest, "long_window": facts["longest_days"]}
     return measure, "none" if measure == "distinct" and not value else "some", numbers
 
 
-def _silence(measure: str, facts: Facts) -> tuple[str, dict[str, Any]]:
-    recency, gap = facts.get("recency"), facts.get("gap")
-    numbers = {"ago": recency, "gap": gap, "ratio": facts.get("gap_ratio")}
-    if measure == "gap_ratio":
-        return ("some", {"ratio": numbers["ratio"]}) if recency is None or gap is None else ("full", numbers)
+def _silence(measure: str, facts: Facts) -> Choice:
+    recency, gap, ratio = facts.get("recency"), facts.get("gap"), facts.get("gap_ratio")
+    long = ratio is not None and round(float(ratio), 1) > 1
     if recency == 1:
-        return "yesterday", {}
-    return ("some", {"ago": recency}) if gap is None else ("usual", {"ago": recency, "gap": gap})
+        return "recency", "yesterday", {}
+    if measure == "gap_ratio" and (recency is None or gap is None):
+        return measure, "some" if long else "within", {"ratio": ratio}
+    if gap is None:
+        return "recency", "some", {"ago": recency}
+    if long:
+        return "gap_ratio", "full", {"ago": recency, "gap": gap, "ratio": ratio}
+    return "recency", "usual", {"ago": recency, "gap": gap}
 
 
 def _rating(facts: Facts) -> Choice:
@@ -159,7 +172,8 @@ def _rating(facts: Facts) -> Choice:
     variant = _sign(change, "rose", "same", "fell")
     if last is None:
         return "change", f"{variant}_by", {"step": abs(float(change))}
-    return "change", variant, {"last": last, "prior": float(last) - float(change)}
+    earlier = float(last) - float(change)
+    return "change", "same" if number(earlier) == number(last) else variant, {"last": last, "prior": earlier}
 
 
 def _open(facts: Facts) -> Choice:

@@ -58,8 +58,8 @@ class World:
         bundles.save(bundle, folder)
         bundles.place(folder, self.config.home, bundle.info.model)
 
-    def publish(self, as_of: date = TODAY, model: str = "churn", batch: int = store.BATCH) -> daily.Outcome:
-        """Run the daily job for one model and date."""
+    def publish(self, as_of: date | None = TODAY, model: str = "churn", batch: int = store.BATCH) -> daily.Outcome:
+        """Run the daily job for one model and date; None is the newest date the data allow."""
         with daily.alone(self.config.home):
             store.migrate(store.connect(self.config.store_url))
             known = facts.read(self.config.data)

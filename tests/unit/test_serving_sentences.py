@@ -5,6 +5,7 @@ import math
 import pytest
 
 from features.catalogue import CUSTOMER_MEASURES, MEASURES, Feature
+from serving import table
 from serving.sentences import number, sentence, words
 
 LOGIN = {"en": "Logins", "ja": "ログイン"}
@@ -25,58 +26,79 @@ SAID = [
         "count",
         14,
         trend(16, 42),
-        "Logins fell 62% in the last 14 days (16, against 42 in the 14 before).",
+        "Logins fell 62% in the last 14 days (16, against 42 in the 14 days before).",
         "直近14日間のログインは16回で、その前の14日間（42回）から62%減少しています。",
     ),
     (
         "trend",
         7,
         trend(1234, 1000),
-        "Logins rose 23% in the last 7 days (1,234, against 1,000 in the 7 before).",
+        "Logins rose 23% in the last 7 days (1,234, against 1,000 in the 7 days before).",
         "直近7日間のログインは1,234回で、その前の7日間（1,000回）から23%増加しています。",
     ),
     (
         "count",
         28,
         trend(1001, 1000),
-        "Logins hardly changed in the last 28 days (1,001, against 1,000 in the 28 before).",
-        "直近28日間のログインは1,001回で、その前の28日間（1,000回）からほぼ横ばいです。",
+        "Logins hardly changed in the last 28 days (1,001, against 1,000 in the 28 days before).",
+        "直近28日間のログインは1,001回で、その前の28日間（1,000回）とほぼ同じです。",
     ),
     (
         "count",
         28,
         trend(12, 12),
-        "Logins stayed at 12 in the last 28 days, as in the 28 before.",
+        "Logins stayed at 12 in the last 28 days, as in the 28 days before.",
         "直近28日間のログインは12回で、その前の28日間と同じです。",
     ),
     (
         "count",
         28,
         trend(2, 9),
-        "Logins: 2 in the last 28 days, against 9 in the 28 before.",
+        "Logins: 2 in the last 28 days, against 9 in the 28 days before.",
         "直近28日間のログインは2回です（その前の28日間は9回）。",
     ),
     (
         "count",
         28,
         trend(0, 42),
-        "No logins in the last 28 days, against 42 in the 28 before.",
+        "No logins in the last 28 days, against 42 in the 28 days before.",
         "直近28日間にログインはありません（その前の28日間は42回）。",
     ),
     (
         "count",
         28,
         trend(0, 0),
-        "No logins in the last 28 days, nor in the 28 before.",
+        "No logins in the last 28 days, nor in the 28 days before.",
         "直近28日間、その前の28日間ともログインはありません。",
     ),
-    ("count", 1, {"count": 3}, "Logins: 3 in the last day.", "直近1日間のログインは3回です。"),
-    ("count", 28, {"count": 0}, "No logins in the last 28 days.", "直近28日間にログインはありません。"),
+    ("count", 1, {"count": 3}, "Logins: on record 3 times in the last day.", "直近1日間のログインの記録は3件です。"),
+    ("count", 28, {"count": 1}, "Logins: on record once in the last 28 days.", "直近28日間のログインの記録は1件です。"),
+    (
+        "count",
+        28,
+        {"count": 0},
+        "No logins on record in the last 28 days.",
+        "直近28日間にログインの記録はありません。",
+    ),
+    (
+        "count",
+        14,
+        trend(71, 69),
+        "Logins hardly changed in the last 14 days (71, against 69 in the 14 days before).",
+        "直近14日間のログインは71回で、その前の14日間（69回）とほぼ同じです。",
+    ),
+    (
+        "count",
+        14,
+        trend(90, 100),
+        "Logins fell 10% in the last 14 days (90, against 100 in the 14 days before).",
+        "直近14日間のログインは90回で、その前の14日間（100回）から10%減少しています。",
+    ),
     (
         "trend",
         28,
         {"trend": -1.2},
-        "Logins fell in the last 28 days, compared with the 28 before.",
+        "Logins fell in the last 28 days, compared with the 28 days before.",
         "直近28日間のログインは、その前の28日間と比べて減少しています。",
     ),
     (
@@ -98,17 +120,23 @@ SAID = [
         "mean",
         28,
         {"mean": 3.14159},
-        "Logins averaged 3.1 in the last 28 days.",
-        "直近28日間のログインの平均は3.1です。",
+        "Logins averaged 3.14 in the last 28 days.",
+        "直近28日間のログインの平均は3.14です。",
     ),
     (
         "mean",
         28,
         {"mean": None},
-        "No logins with a value in the last 28 days.",
-        "直近28日間に値のあるログインはありません。",
+        "Logins: no value in the last 28 days.",
+        "直近28日間にログインの値はありません。",
     ),
-    ("recency", None, {"recency": 12}, "Logins: the last was 12 days ago.", "最後のログインは12日前です。"),
+    (
+        "recency",
+        None,
+        {"recency": 12},
+        "Logins: the last on record was 12 days ago.",
+        "ログインの最後の記録は12日前です。",
+    ),
     (
         "recency",
         None,
@@ -120,40 +148,86 @@ SAID = [
         "recency",
         None,
         {"recency": 1, "gap": 2},
-        "Logins: the last was the day before this list.",
-        "最後のログインはこのリストの前日です。",
+        "Logins: the last on record was the day before this list.",
+        "ログインの最後の記録はこのリストの前日です。",
     ),
-    ("recency", None, {"recency": None}, "No logins on record.", "ログインの記録がありません。"),
-    ("tenure", None, {"tenure": 200}, "Logins: the first was 200 days ago.", "最初のログインは200日前です。"),
-    ("tenure", None, {"tenure": None}, "No logins on record.", "ログインの記録がありません。"),
+    (
+        "recency",
+        None,
+        {"recency": None},
+        "No logins on record in the period looked at.",
+        "集計期間内にログインの記録はありません。",
+    ),
+    (
+        "tenure",
+        None,
+        {"tenure": 400},
+        "Logins: on record for at least 400 days.",
+        "ログインの記録は少なくとも400日前からあります。",
+    ),
+    (
+        "tenure",
+        None,
+        {"tenure": None},
+        "No logins on record in the period looked at.",
+        "集計期間内にログインの記録はありません。",
+    ),
     ("gap", None, {"gap": 1}, "Logins: the usual gap is 1 day.", "ログインの通常の間隔は1日です。"),
     (
         "gap",
         None,
         {"gap": None},
-        "Too few logins on record to know a usual gap.",
-        "ログインの記録が少ないため、通常の間隔は分かりません。",
+        "Logins: too little in the period looked at to know a usual gap.",
+        "集計期間内のログインの記録が少なく、通常の間隔は分かりません。",
     ),
     (
         "gap_ratio",
         None,
         {"gap_ratio": 3.5, "recency": 12, "gap": 3.4},
         "Logins: the last was 12 days ago, 3.5 times the usual gap of 3.4 days.",
-        "最後のログインは12日前で、通常の間隔（3.4日）の3.5倍が経過しています。",
+        "最後のログインから12日が経過し、通常の間隔（3.4日）の3.5倍になっています。",
+    ),
+    (
+        "gap_ratio",
+        None,
+        {"gap_ratio": 10 / 156, "recency": 10, "gap": 156.04},
+        "Logins: the last was 10 days ago; the usual gap is 156 days.",
+        "最後のログインは10日前です（通常の間隔は156日）。",
+    ),
+    (
+        "gap_ratio",
+        None,
+        {"gap_ratio": 1.04, "recency": 26, "gap": 25},
+        "Logins: the last was 26 days ago; the usual gap is 25 days.",
+        "最後のログインは26日前です（通常の間隔は25日）。",
+    ),
+    (
+        "gap_ratio",
+        None,
+        {"gap_ratio": 0.5, "recency": 1, "gap": 2},
+        "Logins: the last on record was the day before this list.",
+        "ログインの最後の記録はこのリストの前日です。",
+    ),
+    (
+        "gap_ratio",
+        None,
+        {"gap_ratio": 2.5},
+        "Logins: the silence is 2.5 times the usual gap.",
+        "ログインのない期間は、通常の間隔の2.5倍です。",
     ),
     (
         "gap_ratio",
         None,
         {"gap_ratio": 0.25},
-        "Logins: the silence is 0.25 times the usual gap.",
-        "ログインのない期間は、通常の間隔の0.25倍です。",
+        "Logins: the silence is within the usual gap.",
+        "ログインのない期間は、通常の間隔の範囲内です。",
     ),
     (
         "spike",
         None,
         {"spike": -2.25},
-        "Logins in the last 7 days: below the usual week (-2.2 standard deviations).",
-        "直近7日間のログインは、普段の週を下回っています（-2.2標準偏差）。",
+        "Logins in the last 7 days: 2.2 standard deviations below the usual week.",
+        "直近7日間のログインは、普段の週を下回っています（標準偏差の2.2倍）。",
     ),
     (
         "spike",
@@ -169,7 +243,7 @@ SAID = [
         None,
         {"days_to_renewal": -1},
         "The renewal date passed 1 day ago.",
-        "契約更新日から1日過ぎています。",
+        "契約更新日を1日過ぎています。",
     ),
     (
         "days_to_renewal",
@@ -201,7 +275,7 @@ def test_the_sentence_word_for_word(measure, days, facts, english, japanese):
         ({"last": 9, "change": 2}, "NPS rose from 7 to 9.", "NPSは7から9に上がっています。"),
         ({"last": 9, "change": 0}, "NPS stayed at 9.", "NPSは9のまま変わっていません。"),
         ({"last": 9, "change": None}, "NPS: the latest value is 9.", "最新のNPSは9です。"),
-        ({"last": None, "change": None}, "NPS: no value on record.", "NPSの記録がありません。"),
+        ({"last": None, "change": None}, "NPS: no value in the period looked at.", "集計期間内にNPSの値はありません。"),
     ],
 )
 def test_ratings(facts, english, japanese):
@@ -213,23 +287,64 @@ def test_ratings(facts, english, japanese):
     ("measure", "facts", "english", "japanese"),
     [
         (
+            "change",
+            {"change": 1.6, "last": 19},
+            "Price per seat rose from 17.4 to 19.",
+            "席単価は17.4から19に上がっています。",
+        ),
+        (
+            "change",
+            {"change": 0.004, "last": 17.404},
+            "Price per seat stayed at 17.4.",
+            "席単価は17.4のまま変わっていません。",
+        ),
+        (
+            "mean",
+            {"mean": 0.996, "longest": 0.87, "longest_days": 90},
+            "Price per seat averaged 1.00 in the last 28 days (0.87 in the last 90 days).",
+            "直近28日間の席単価の平均は1.00です（直近90日間では0.87）。",
+        ),
+        (
+            "count",
+            {"count": 2},
+            "Price per seat: on record 2 times in the last 28 days.",
+            "直近28日間の席単価の記録は2件です。",
+        ),
+        (
+            "recency",
+            {"recency": 12},
+            "Price per seat: the last on record was 12 days ago.",
+            "席単価の最後の記録は12日前です。",
+        ),
+    ],
+)
+def test_a_thing_with_a_value(measure, facts, english, japanese):
+    price = feature(measure, 28, label={"en": "Price per seat", "ja": "席単価"})
+    assert sentence(price, facts, "en") == english
+    assert sentence(price, facts, "ja") == japanese
+
+
+@pytest.mark.parametrize(
+    ("measure", "facts", "english", "japanese"),
+    [
+        (
             "open",
             {"open": 3, "oldest_open_days": 12},
             "Support tickets open: 3 (the oldest for 12 days).",
-            "未完了の問い合わせが3件あります（最も古いものは12日経過）。",
+            "未解決の問い合わせが3件あります（最長で12日経過）。",
         ),
-        ("open", {"open": 1}, "Support tickets open: 1.", "未完了の問い合わせが1件あります。"),
+        ("open", {"open": 1}, "Support tickets open: 1.", "未解決の問い合わせが1件あります。"),
         (
             "open",
             {"open": 0, "oldest_open_days": 0},
             "No support tickets open.",
-            "未完了の問い合わせはありません。",
+            "未解決の問い合わせはありません。",
         ),
         (
             "oldest_open_days",
             {"oldest_open_days": 1},
             "Support tickets open: the oldest for 1 day.",
-            "未完了の問い合わせのうち、最も古いものは1日経過しています。",
+            "未解決の問い合わせのうち、最も古いものは1日経過しています。",
         ),
     ],
 )
@@ -241,18 +356,18 @@ def test_what_is_still_open(measure, facts, english, japanese):
 COMPARED = [
     (
         ("days", {"days": 15, **trend(18, 2)}),
-        "Logins on 15 days in the last 28 days (18 in all, against 2 in the 28 before).",
+        "Logins on 15 days in the last 28 days (18 in all, against 2 in the 28 days before).",
         "直近28日間のうち、ログインがあったのは15日です（計18回、その前の28日間は2回）。",
     ),
     (
         ("days", {"days": 0, **trend(0, 2)}),
-        "No logins in the last 28 days, against 2 in the 28 before.",
+        "No logins in the last 28 days, against 2 in the 28 days before.",
         "直近28日間にログインはありません（その前の28日間は2回）。",
     ),
     (
         ("sum", {"sum": 7102.4, **trend(3, 1)}),
-        "Logins totalled 7,102 in the last 28 days (3 in number, against 1 in the 28 before).",
-        "直近28日間のログインの合計は7,102です（計3回、その前の28日間は1回）。",
+        "Logins totalled 7,102 in the last 28 days (3 of them, against 1 in the 28 days before).",
+        "直近28日間のログインの合計は7,102です（3回、その前の28日間は1回）。",
     ),
     (
         ("mean", {"mean": 0.22, "longest": 0.61, "longest_days": 90}),
@@ -262,7 +377,12 @@ COMPARED = [
     (
         ("distinct", {"distinct": 1, "longest": 9, "longest_days": 90}),
         "Logins in the last 28 days: 1 user (9 in the last 90 days).",
-        "直近28日間のログインにおけるユーザーの数は1です（直近90日間では9）。",
+        "直近28日間にログインがあったユーザー数は1です（直近90日間では9）。",
+    ),
+    (
+        ("mean", {"mean": 0.921, "longest": 0.919, "longest_days": 90}),
+        "Logins averaged 0.92 in the last 28 days.",
+        "直近28日間のログインの平均は0.92です。",
     ),
 ]
 
@@ -279,7 +399,7 @@ def test_entities_are_counted_in_the_plural():
     users = feature("distinct", 28, family="login_user_id")
     assert sentence(users, {"distinct": 3}, "en") == "Logins in the last 28 days: 3 different users."
     assert sentence(users, {"distinct": 1}, "en") == "Logins in the last 28 days: 1 user."
-    assert sentence(users, {"distinct": 3}, "ja") == "直近28日間のログインにおけるユーザーの数は3です。"
+    assert sentence(users, {"distinct": 3}, "ja") == "直近28日間にログインがあったユーザー数は3です。"
     categories = feature("distinct", 28, family="login_category")
     assert sentence(categories, {"distinct": 2}, "en") == "Logins in the last 28 days: 2 different categories."
 
@@ -289,8 +409,8 @@ def test_entities_are_counted_in_the_plural():
     [
         ("category", "pro", "Plan: pro.", "プランはproです。"),
         ("value", 1200.0, "Plan: 1,200.", "プランは1,200です。"),
-        ("flag", 1, "Plan: yes.", "プランに該当します。"),
-        ("flag", 0, "Plan: no.", "プランに該当しません。"),
+        ("flag", 1, "Plan: yes.", "プラン：はい。"),
+        ("flag", 0, "Plan: no.", "プラン：いいえ。"),
         ("value", None, "Plan: not known.", "プランは不明です。"),
     ],
 )
@@ -331,9 +451,15 @@ def test_nothing_is_called_a_cause(lang):
         (0.314, "0.31"),
         (56.78, "56.8"),
         (5.0, "5"),
-        (-1234.4, "-1,234"),
-        (2.04, "2"),
-        (0.004, "0"),
+        (-1234.4, "−1,234"),
+        (2.04, "2.04"),
+        (3.50, "3.5"),
+        (17.4, "17.4"),
+        (0.996, "1.00"),
+        (11.98, "12.0"),
+        (0.004, "0.004"),
+        (0, "0"),
+        (120, "120"),
     ],
 )
 def test_numbers_as_people_read_them(value, text):
@@ -341,4 +467,66 @@ def test_numbers_as_people_read_them(value, text):
 
 
 def test_a_label_missing_in_one_language_falls_back():
-    assert sentence(feature("recency", label={"en": "Logins"}), {"recency": 3}, "ja") == "最後のLoginsは3日前です。"
+    assert (
+        sentence(feature("recency", label={"en": "Logins"}), {"recency": 3}, "ja") == "Loginsの最後の記録は3日前です。"
+    )
+
+
+def printed(capsys, lang, *rows, model="churn"):
+    about = {
+        "model": model,
+        "as_of": "2026-01-01",
+        "customers": 1205,
+        "model_version": "0123456789ab",
+        "grade": "B",
+        "base_rate": 0.07,
+        "note": None,
+        "legend": words(lang)["legend"],
+    }
+    table.show(about, rows, lang)
+    return capsys.readouterr().out
+
+
+def row(*points, change=None):
+    return {
+        "rank": 1,
+        "customer_id": "A-1",
+        "name": None,
+        "score": 0.25,
+        "band": "high",
+        "change": change,
+        "reasons": [
+            {"points": p, "text": f"解約{n}。この点は低いスコアと関連しています。"} for n, p in enumerate(points)
+        ],
+        "value_at_risk": 5985.2,
+        "gain": -0.125,
+        "action": "contact",
+        "owner": None,
+    }
+
+
+def test_the_title_names_the_model_in_the_readers_language(capsys):
+    assert printed(capsys, "en").startswith("Churn as of 2026-01-01: 1,205 customers")
+    assert printed(capsys, "ja").startswith("解約リスト 2026-01-01時点：対象顧客1,205件")
+    assert printed(capsys, "ja", model="upsell").startswith("追加購入リスト")
+    assert printed(capsys, "en", model="win-back").startswith("Win-back as of")
+    assert printed(capsys, "ja", model="win-back").startswith("win-backリスト")
+
+
+def test_the_table_says_how_it_is_ranked_and_what_its_columns_mean(capsys):
+    english, japanese = printed(capsys, "en", row(0.1)), printed(capsys, "ja", row(0.1))
+    assert "Customers to contact come first" in english and "Value: score × amount" in english
+    assert "連絡する顧客" in japanese and "見込み額：スコア×金額" in japanese
+    assert "5,985" in english and "−0.12" in english
+
+
+def test_a_change_is_shown_when_there_is_one(capsys):
+    assert "Change" not in printed(capsys, "en", row(0.1), row(0.1))
+    both = printed(capsys, "en", row(0.1), row(0.1, change=-0.031))
+    assert "Change" in both and "−3.1" in both and "-3.1" not in both
+
+
+def test_the_first_reason_is_always_told_and_faint_ones_are_not(capsys):
+    text = printed(capsys, "ja", row(-0.004, 0.003, -0.012))
+    assert "−0.4：解約0 " in text and "解約1" not in text and "−1.2：解約2 " in text
+    assert "低いスコアと関連" not in text
