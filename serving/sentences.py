@@ -15,7 +15,7 @@ Fact = float | int | str | None
 Facts = Mapping[str, Fact]
 Choice = tuple[str, str, dict[str, Any]]
 COUNTS_BELOW = 10
-STEADY_BELOW = 10
+STEADY_PERCENT = 9
 USUAL_SPIKE = 0.5
 
 
@@ -130,7 +130,7 @@ def _count(facts: Facts) -> tuple[str, dict[str, Any]]:
     if before < COUNTS_BELOW:
         return "few", numbers
     percent = round(100 * (float(count) - before) / before)
-    return _sign(percent, "rose", "steady", "fell", STEADY_BELOW - 1), {**numbers, "percent": abs(percent)}
+    return _sign(percent, "rose", "steady", "fell", STEADY_PERCENT), {**numbers, "percent": abs(percent)}
 
 
 def _amount(measure: str, facts: Facts) -> Choice:
@@ -146,7 +146,7 @@ def _amount(measure: str, facts: Facts) -> Choice:
 def _beside_longer(measure: str, facts: Facts) -> Choice:
     value, longest = facts[measure], facts.get("longest")
     numbers = {"entities" if measure == "distinct" else "value": value}
-    if longest is not None and number(longest) != number(value):
+    if longest is not None and not _alike(longest, value):
         return measure, "full", {**numbers, "longest": longest, "long_window": facts["longest_days"]}
     return measure, "none" if measure == "distinct" and not value else "some", numbers
 
@@ -173,7 +173,7 @@ def _rating(facts: Facts) -> Choice:
     if last is None:
         return "change", f"{variant}_by", {"step": abs(float(change))}
     earlier = float(last) - float(change)
-    return "change", "same" if number(earlier) == number(last) else variant, {"last": last, "prior": earlier}
+    return "change", "same" if _alike(earlier, last) else variant, {"last": last, "prior": earlier}
 
 
 def _open(facts: Facts) -> Choice:
@@ -183,6 +183,11 @@ def _open(facts: Facts) -> Choice:
     if not count:
         return "open", "none", {}
     return ("open", "aged", {"count": count, "oldest": oldest}) if oldest else ("open", "some", {"count": count})
+
+
+def _alike(one: Fact, other: Fact) -> bool:
+    """Whether both are written the same."""
+    return number(float(one or 0)) == number(float(other or 0))
 
 
 def _sign(value: Fact, above: str, between: str, below: str, margin: float = 0.0) -> str:

@@ -14,6 +14,7 @@ os.environ |= {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve each other on a busy machine
 }
 
 # The first example may compile a kernel, so there is no deadline; interpreted kernels are slow and get fewer.

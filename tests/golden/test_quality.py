@@ -17,11 +17,10 @@ from simulation.settings import Settings
 from tests.golden.house import RELAX, silent
 from training import job, metrics
 from training.config import TrainConfig
-from training.evaluate import fit_named, splits
+from training.evaluate import Split, fit_named, splits
 from training.fit import one_thread
-from training.folds import Folds, folds
+from training.folds import Folds
 from training.grade import LIMITS
-from training.rows import Rows, rows
 
 # Pooled ROC AUC of a careful hand-made gradient boosting model on the same rows and dates.
 REFERENCE = {"relax": 0.9654, "grocery": 0.8624}
@@ -59,66 +58,63 @@ def test_real_churn_is_ranked_as_well_as_by_a_careful_hand_made_model(dataset):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """n test rows: the model's ``score`` beside the truth, and log-odds (n, k) by family."""
+class Unseen:
+    """A simulated company that nobody developed on. truth: the test rows, judged, beside what is true of them."""
 
-    table: pd.DataFrame
-    log_odds: np.ndarray
-    families: np.ndarray
-
-    def top(self, log_odds: np.ndarray) -> list[set[str]]:
-        """The three families that raise the score most, for each row."""
-        return [set(names) for names in self.families[np.argsort(-log_odds, axis=1)[:, :3]]]
+    judged: job.Evaluation
+    truth: pd.DataFrame
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> Seen:
-    """Boosted trees on a company of 5,000 that nobody developed on, on later dates only."""
+def unseen(tmp_path_factory) -> Unseen:
     folder = tmp_path_factory.mktemp("unseen") / "data"
     build(Settings(folder, customers=5_000, months=24, seed=101))
     config = configs.load("configs/saas/churn.yaml", TrainConfig, [f"data.root={folder}"])
-    made = job.snapshot(config, silent)
-    with one_thread():
-        table = rows(made.frame, made.features)
-        plan = folds(table.dates, config.span_days, config.as_of.test_dates)
-        assert keeps_time(config, table.dates, plan)
-        tests = [scored(table.take(split.train), table.take(split.test)) for split in splits(table, plan.test)]
-    families = tuple(dict.fromkeys(column["family"] for column in table.columns))
-    return Seen(beside_truth(tests, folder), np.vstack([one["log_odds"] for one in tests]), np.array(families))
-
-
-def scored(train: Rows, test: Rows) -> dict:
-    fitted = fit_named("lightgbm", train)
-    contributions = fitted.model.contributions(test.matrix)
-    split = parts(contributions, [column["family"] for column in test.columns], np.ones(len(test)))
-    told = {"account_id": test.customer, "as_of": test.day.astype("datetime64[s]"), "outcome": test.outcome}
-    return {**told, "score": fitted.score(test.matrix), "log_odds": split.log_odds}
-
-
-def beside_truth(tests: list[dict], folder) -> pd.DataFrame:
-    named = ("account_id", "as_of", "outcome", "score")
-    table = pd.concat([pd.DataFrame({name: one[name] for name in named}) for one in tests], ignore_index=True)
+    judged = job.evaluate(config, job.snapshot(config, silent), silent)
     truth = pd.read_parquet(folder / "truth.parquet").query("outcome == 'churn'").drop(columns="outcome")
-    truth["as_of"] = truth["as_of"].astype("datetime64[s]")
-    both = table.merge(truth, on=["account_id", "as_of"], how="left", validate="1:1")
+    truth = truth.assign(customer_id=truth["account_id"], fold=truth["as_of"].astype(str))
+    both = judged.scored.merge(truth, on=["customer_id", "fold"], how="left", validate="1:1")
     assert (both["outcome"] == both["happened"]).all()
-    return both
+    return Unseen(judged, both)
 
 
-def test_simulated_churn_is_ranked_nearly_as_well_as_by_the_oracle(seen):
-    outcome, score, oracle = (seen.table[name].to_numpy(float) for name in ("outcome", "score", "probability"))
+def test_simulated_churn_is_ranked_nearly_as_well_as_by_the_oracle(unseen):
+    assert keeps_time(unseen.judged.config, unseen.judged.rows.dates, unseen.judged.folds)
+    outcome, score, oracle = (unseen.truth[name].to_numpy(float) for name in ("outcome", "score", "probability"))
     assert metrics.roc_auc(outcome, oracle) - metrics.roc_auc(outcome, score) < 0.03
     assert calibrated(outcome, score)
 
 
-def test_reasons_name_the_main_cause_of_churners_flagged_high(seen):
-    table = seen.table
-    high = table.groupby("as_of")["score"].rank(pct=True) > 0.9
+def test_reasons_name_the_main_cause_of_churners_flagged_high(unseen):
+    """On the last two test dates, by models of their train dates: the very ones that were judged."""
+    last = splits(unseen.judged.rows, unseen.judged.folds.test)[-2:]
+    table = unseen.truth[unseen.truth["fold"].isin([split.name for split in last])].reset_index(drop=True)
+    log_odds, families = reasons(unseen.judged, last, table["score"].to_numpy())
+    high = table.groupby("fold")["score"].rank(pct=True) > 0.9
     flagged = np.flatnonzero(high & (table["outcome"] == 1) & table["main_cause"].notna())
     causes = [MARKS[cause] for cause in table["main_cause"].iloc[flagged]]
-    assert len(flagged) > 200 and set(table["main_cause"].iloc[flagged]) == set(MARKS)
-    (largest,) = seen.top(np.abs(seen.log_odds).mean(axis=0, keepdims=True))
-    named = np.mean([bool(marks & top) for marks, top in zip(causes, seen.top(seen.log_odds[flagged]))])
+    assert len(flagged) > 100 and set(table["main_cause"].iloc[flagged]) == set(MARKS)
+    (largest,) = top(families, np.abs(log_odds).mean(axis=0, keepdims=True))
+    named = np.mean([bool(marks & own) for marks, own in zip(causes, top(families, log_odds[flagged]))])
     always = np.mean([bool(marks & largest) for marks in causes])
     assert named >= 0.70
     assert named >= always + 0.15
+
+
+def reasons(judged: job.Evaluation, chosen: list[Split], score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds (n, k) of the k families on the test rows of these folds; ``score`` is what was judged there."""
+    found, scores = [], []
+    for split in chosen:
+        train, test = judged.rows.take(split.train), judged.rows.take(split.test)
+        with one_thread():
+            fitted = fit_named(judged.chosen, train)
+        scores.append(fitted.score(test.matrix))
+        family = [column["family"] for column in test.columns]
+        found.append(parts(fitted.model.contributions(test.matrix), family, np.ones(len(test))))
+    assert np.array_equal(np.concatenate(scores), score)
+    return np.vstack([one.log_odds for one in found]), np.array(found[0].families)
+
+
+def top(families: np.ndarray, log_odds: np.ndarray) -> list[set[str]]:
+    """The three families that raise the score most, for each row."""
+    return [set(names) for names in families[np.argsort(-log_odds, axis=1)[:, :3]]]

@@ -20,7 +20,11 @@ FOLDER = Path(__file__).parents[1] / "ravenstack"
 def test_the_checks_complain_about_the_time_order(datasets):
     said = door("features", "check", FOLDER / "churn.yaml", "--json")
     assert said.code == 1 and said.json["passed"] is False
-    wrong = {(found["check"], found["text"].partition(":")[0]) for found in said.json["findings"] if found["level"] == "error"}
+    wrong = {
+        (found["check"], found["text"].partition(":")[0])
+        for found in said.json["findings"]
+        if found["level"] == "error"
+    }
     assert wrong == {("time order", stream) for stream in ("usage", "error", "ticket", "churned")}
 
 
@@ -36,7 +40,8 @@ def test_no_model_beats_the_newest_customer_and_that_rule_is_placed(ravenstack):
 
 
 @pytest.mark.parametrize(
-    ("lang", "words"), [("en", "Ranked by a simple rule (tenure_days)"), ("ja", "単純なルール（tenure_days）による順位")]
+    ("lang", "words"),
+    [("en", "Ranked by a simple rule (tenure_days)"), ("ja", "単純なルール（tenure_days）による順位")],
 )
 def test_the_list_says_that_it_is_ranked_by_a_rule(ravenstack, lang, words):
     _, world = ravenstack

@@ -127,14 +127,14 @@ def test_a_what_if_changes_only_its_row(service):
 def test_a_what_if_does_not_mix_two_worlds_in_one_sentence(service):
     (result,) = service.score({"customer_id": "C-0005", "changes": {"login_recency": 80}}).json()["results"]
     (login,) = [reason for reason in result["reasons"] if reason["family"] == "login"]
-    assert login["text"].startswith("Logins: the last was 80 days ago.") and "gap" not in login["facts"]
+    assert login["text"].startswith("Logins: the last on record was 80 days ago.") and "gap" not in login["facts"]
 
 
 def test_reasons_speak_the_language_asked_for(service):
     one = {"customer_id": "C-0009"}
     english, japanese = (service.score(one, lang=lang).json()["results"][0]["reasons"] for lang in ("en", "ja"))
-    assert english[0]["text"].startswith("Logins: the last was 80 days ago")
-    assert japanese[0]["text"].startswith("最後のログインは80日前です")
+    assert english[0]["text"].startswith("Logins: the last on record was 80 days ago")
+    assert japanese[0]["text"].startswith("最後のログインは80日前で")
     assert [(r["family"], r["points"]) for r in english] == [(r["family"], r["points"]) for r in japanese]
     assert service.score(one, reasons=0).json()["results"][0]["reasons"] == []
 

@@ -55,14 +55,14 @@ SAID = [
         28,
         trend(2, 9),
         "Logins: 2 in the last 28 days, against 9 in the 28 days before.",
-        "直近28日間のログインは2回です（その前の28日間は9回）。",
+        "直近28日間のログインは2回で、その前の28日間は9回でした。",
     ),
     (
         "count",
         28,
         trend(0, 42),
         "No logins in the last 28 days, against 42 in the 28 days before.",
-        "直近28日間にログインはありません（その前の28日間は42回）。",
+        "直近28日間にログインはありませんが、その前の28日間は42回ありました。",
     ),
     (
         "count",
@@ -142,14 +142,14 @@ SAID = [
         None,
         {"recency": 12, "gap": 3.4},
         "Logins: the last was 12 days ago; the usual gap is 3.4 days.",
-        "最後のログインは12日前です（通常の間隔は3.4日）。",
+        "最後のログインは12日前で、通常の間隔は3.4日です。",
     ),
     (
         "recency",
         None,
         {"recency": 1, "gap": 2},
         "Logins: the last on record was the day before this list.",
-        "ログインの最後の記録はこのリストの前日です。",
+        "ログインの最後の記録はリスト基準日の前日です。",
     ),
     (
         "recency",
@@ -192,21 +192,21 @@ SAID = [
         None,
         {"gap_ratio": 10 / 156, "recency": 10, "gap": 156.04},
         "Logins: the last was 10 days ago; the usual gap is 156 days.",
-        "最後のログインは10日前です（通常の間隔は156日）。",
+        "最後のログインは10日前で、通常の間隔は156日です。",
     ),
     (
         "gap_ratio",
         None,
         {"gap_ratio": 1.04, "recency": 26, "gap": 25},
         "Logins: the last was 26 days ago; the usual gap is 25 days.",
-        "最後のログインは26日前です（通常の間隔は25日）。",
+        "最後のログインは26日前で、通常の間隔は25日です。",
     ),
     (
         "gap_ratio",
         None,
         {"gap_ratio": 0.5, "recency": 1, "gap": 2},
         "Logins: the last on record was the day before this list.",
-        "ログインの最後の記録はこのリストの前日です。",
+        "ログインの最後の記録はリスト基準日の前日です。",
     ),
     (
         "gap_ratio",
@@ -227,7 +227,7 @@ SAID = [
         None,
         {"spike": -2.25},
         "Logins in the last 7 days: 2.2 standard deviations below the usual week.",
-        "直近7日間のログインは、普段の週を下回っています（標準偏差の2.2倍）。",
+        "直近7日間のログインは、普段の週を標準偏差の2.2倍下回っています。",
     ),
     (
         "spike",
@@ -237,7 +237,13 @@ SAID = [
         "直近7日間のログインは、普段の週とほぼ同じです。",
     ),
     ("days_to_renewal", None, {"days_to_renewal": 45}, "Renewal in 45 days.", "契約更新まで45日です。"),
-    ("days_to_renewal", None, {"days_to_renewal": 0}, "The renewal is due today.", "本日が契約更新日です。"),
+    (
+        "days_to_renewal",
+        None,
+        {"days_to_renewal": 0},
+        "The renewal is due on the day of this list.",
+        "リスト基準日が契約更新日です。",
+    ),
     (
         "days_to_renewal",
         None,
@@ -299,10 +305,16 @@ def test_ratings(facts, english, japanese):
             "席単価は17.4のまま変わっていません。",
         ),
         (
+            "change",
+            {"change": None},
+            "Price per seat: no earlier value to compare with in the period looked at.",
+            "集計期間内に比較できる前回の席単価はありません。",
+        ),
+        (
             "mean",
             {"mean": 0.996, "longest": 0.87, "longest_days": 90},
             "Price per seat averaged 1.00 in the last 28 days (0.87 in the last 90 days).",
-            "直近28日間の席単価の平均は1.00です（直近90日間では0.87）。",
+            "直近28日間の席単価の平均は1.00で、直近90日間では0.87です。",
         ),
         (
             "count",
@@ -331,7 +343,7 @@ def test_a_thing_with_a_value(measure, facts, english, japanese):
             "open",
             {"open": 3, "oldest_open_days": 12},
             "Support tickets open: 3 (the oldest for 12 days).",
-            "未解決の問い合わせが3件あります（最長で12日経過）。",
+            "未解決の問い合わせが3件あり、最も古いものは12日経過しています。",
         ),
         ("open", {"open": 1}, "Support tickets open: 1.", "未解決の問い合わせが1件あります。"),
         (
@@ -357,27 +369,27 @@ COMPARED = [
     (
         ("days", {"days": 15, **trend(18, 2)}),
         "Logins on 15 days in the last 28 days (18 in all, against 2 in the 28 days before).",
-        "直近28日間のうち、ログインがあったのは15日です（計18回、その前の28日間は2回）。",
+        "直近28日間のうち、ログインがあったのは15日（計18回）で、その前の28日間は計2回でした。",
     ),
     (
         ("days", {"days": 0, **trend(0, 2)}),
         "No logins in the last 28 days, against 2 in the 28 days before.",
-        "直近28日間にログインはありません（その前の28日間は2回）。",
+        "直近28日間にログインはありませんが、その前の28日間は2回ありました。",
     ),
     (
         ("sum", {"sum": 7102.4, **trend(3, 1)}),
         "Logins totalled 7,102 in the last 28 days (3 of them, against 1 in the 28 days before).",
-        "直近28日間のログインの合計は7,102です（3回、その前の28日間は1回）。",
+        "直近28日間のログインの合計は7,102（3回）で、その前の28日間は1回でした。",
     ),
     (
         ("mean", {"mean": 0.22, "longest": 0.61, "longest_days": 90}),
         "Logins averaged 0.22 in the last 28 days (0.61 in the last 90 days).",
-        "直近28日間のログインの平均は0.22です（直近90日間では0.61）。",
+        "直近28日間のログインの平均は0.22で、直近90日間では0.61です。",
     ),
     (
         ("distinct", {"distinct": 1, "longest": 9, "longest_days": 90}),
         "Logins in the last 28 days: 1 user (9 in the last 90 days).",
-        "直近28日間にログインがあったユーザー数は1です（直近90日間では9）。",
+        "直近28日間にログインがあったユーザー数は1で、直近90日間では9です。",
     ),
     (
         ("mean", {"mean": 0.921, "longest": 0.919, "longest_days": 90}),
@@ -470,6 +482,11 @@ def test_a_label_missing_in_one_language_falls_back():
     assert (
         sentence(feature("recency", label={"en": "Logins"}), {"recency": 3}, "ja") == "Loginsの最後の記録は3日前です。"
     )
+
+
+def test_no_japanese_sentence_ends_with_a_bracket_that_would_wrap_alone():
+    texts = [text for group in words("ja")["sentences"].values() for text in group.values()]
+    assert all(text.endswith("。") and not text.endswith("）。") for text in texts)
 
 
 def printed(capsys, lang, *rows, model="churn"):
