@@ -20,6 +20,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 export GIT_PYTHON_REFRESH := quiet
+export OMP_WAIT_POLICY := PASSIVE
 
 help:
 	@echo 'make demo                simulate a company, train, publish and print today'"'"'s lists'

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a check or gate said no, 2 bad input.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ class Door:
     def open(self, arguments: Sequence[str] | None = None) -> int:
         """Parse, run, print; returns the exit code."""
         chosen = self.parser.parse_args(arguments)
+        # OpenMP threads that spin while they wait starve each other on a busy machine.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             code, answer = chosen.run(chosen)
         except InputError as error:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -174,8 +173,6 @@ def _say_grade(chosen: argparse.Namespace, answer: dict) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    # OpenMP threads that spin while they wait starve each other on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     door = Door("training", "From labelled snapshots to a graded bundle.")
     example = "configs/saas/churn.yaml"
     door.add("train", train, "choose, grade, refit, record, place", f"train {example} --set holdout=0.2")
