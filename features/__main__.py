@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from features import catalogue, config, facts, quality, snapshot
@@ -19,7 +19,7 @@ _MARK = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 def check(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     progress(f"reading the tables of {settings.data.name} …")
-    findings = quality.check(settings, today=datetime.now(settings.data.zone).date())
+    findings = quality.check(settings, today=settings.data.today())
     for finding in findings:
         say(chosen, f"{_MARK[finding.level]} {finding.check}: {finding.text}")
     refused = any(finding.level == "error" for finding in findings)
@@ -34,7 +34,7 @@ def check(chosen: argparse.Namespace) -> Answer:
 def make(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     progress(f"reading the tables of {settings.data.name} …")
-    known = facts.read(settings.data)
+    known = facts.read(settings.data, today=settings.data.today())
     days = [_date(text, settings, known) for text in chosen.as_of] or snapshot.dates(settings, known)
     progress(f"building {len(days)} as-of dates …")
     made = snapshot.build(settings, days, labels=chosen.labels, known=known)

@@ -21,8 +21,9 @@ Command = Callable[[argparse.Namespace], Answer]
 class Door:
     """The commands of one room. Each is a function from its arguments to (exit code, object for ``--json``)."""
 
-    def __init__(self, room: str, about: str):
-        self.room = room
+    def __init__(self, room: str, about: str, also: tuple[type[Exception], ...] = (), todo: str = ""):
+        """``also``: what else can be refused in one line, with what to do then."""
+        self.room, self.also, self.todo = room, also, todo
         self.parser = argparse.ArgumentParser(prog=f"python -m {room}", description=about)
         self.commands = self.parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -50,14 +51,23 @@ class Door:
         try:
             code, answer = chosen.run(chosen)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return BAD_INPUT
+            return _refuse(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _refuse(f"{where}{error.strerror or error}; check the path, its permissions and the free space")
+        except self.also as error:
+            return _refuse(f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
         except KeyboardInterrupt:
             print("stopped; nothing half-made is kept", file=sys.stderr)
             return 130
         if chosen.json:
             print(json.dumps(answer, ensure_ascii=False, default=str))
         return code
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def say(chosen: argparse.Namespace, text: str = "") -> None:

@@ -67,6 +67,8 @@ def read(path: Path) -> dict:
         content = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply; a few levels are enough") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a valid YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -3,7 +3,7 @@
 import difflib
 import importlib.util
 import os
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -178,6 +178,21 @@ class Data(Strict):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    def meaning(self) -> dict[str, str]:
+        """What each part says of the tables, as text: equal text, equal facts. Labels and folders do not matter."""
+        parts = {
+            "naive_times": self.naive_times,
+            "customers": self.customers.model_dump_json(include={"table", "from_stream", "id", "parent", "known_from"}),
+            "subscriptions": self.subscriptions.model_dump_json() if self.subscriptions else "none",
+        }
+        streams = {f"streams.{name}": stream for name, stream in self.streams.items()}
+        attributes = {f"customers.attributes.{name}": own for name, own in self.customers.attributes.items()}
+        return parts | {path: own.model_dump_json(exclude={"label"}) for path, own in (streams | attributes).items()}
+
+    def today(self) -> date:
+        """The local date by the clock: for the doors only."""
+        return datetime.now(self.zone).date()
 
     def behaviour(self) -> dict[str, Stream]:
         """The streams that become features."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import columns
+from features.calendar import NEVER
 from features.config import Scalar
 from features.data_config import Stream
 from features.errors import DataError
@@ -18,11 +19,14 @@ LIMIT = 2**63 / 1e6
 _TIMES = ("at", "known", "until")
 
 
-def load(source: Source, stream: str, index: pd.Index, customers: Sequence[str] | None = None) -> tuple[Events, dict]:
+def load(
+    source: Source, stream: str, index: pd.Index, customers: Sequence[str] | None = None, today: int = NEVER
+) -> tuple[Events, dict[str, int]]:
     """The events of a stream, and how many rows could not be used: counts by reason.
 
-    index: the customer ids, whose positions are the codes. customers: only theirs, when given. Raises DataError on a
-    missing column, a wrong type, a table without a row, times or values that are all null.
+    index: the customer ids, whose positions are the codes. customers: only theirs, when given. today: day number; later
+    rows are left out. Raises DataError on a missing column, a wrong type, a table without a row, times or values that
+    are all null.
     """
     spec, where = source.data.streams[stream], f"data.yaml: streams.{stream}"
     optional = {"known": spec.known, "until": spec.until, "value": spec.value, "entity": spec.entity}
@@ -38,7 +42,11 @@ def load(source: Source, stream: str, index: pd.Index, customers: Sequence[str] 
     rows = fetch(only(table.select(**query), customers), label)
     if rows.num_rows == 0 and customers is None:
         raise DataError(f"{label}: no row; give a table with events, or change {where}.where")
-    return _encode(source, rows, index, label, whole=customers is None)
+    found, lost = _encode(source, rows, index, label, whole=customers is None)
+    there = found.known <= today
+    lost["after_today"] = int((~there).sum())
+    lost["ending_before_they_begin"] = int((found.until < found.day).sum()) if spec.until else 0
+    return Events(**{name: column[there] for name, column in vars(found).items()}), lost
 
 
 def _chosen(source: Source, spec: Stream, where: str, named: dict[str, str]) -> Table:
@@ -84,7 +92,7 @@ def _matches(column: Column, allowed: Scalar | list[Scalar], path: str) -> Colum
     return column.isin(values)
 
 
-def _encode(source: Source, rows: pa.Table, index: pd.Index, label: str, whole: bool) -> tuple[Events, dict]:
+def _encode(source: Source, rows: pa.Table, index: pd.Index, label: str, whole: bool) -> tuple[Events, dict[str, int]]:
     """Codes, local days and micro-units. ``whole``: all rows of the stream, so nulls alone are an error."""
     customer = pc.index_in(rows["id"], pa.array(index, pa.string()))
     lost = {

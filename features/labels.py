@@ -6,7 +6,8 @@ outcome is mature when the tables are observed until July 9th.
 
 import numpy as np
 
-from features.calendar import number
+from features.calendar import NEVER, number
+from features.errors import DataError
 from features.rollup import Activity
 from features.snapshot_config import Event, Increase, SnapshotConfig, SubscriptionEnd
 from features.subscriptions import Subscriptions
@@ -18,10 +19,12 @@ def of(
     subscriptions: Subscriptions | None,
     customer: np.ndarray,
     as_of: np.ndarray,
+    today: int = NEVER,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The outcome of each key and whether it falls inside the gap.
 
-    customer, as_of: int32 (k,); returns float64 (k,) of 1, 0 or NaN (immature), and bool (k,).
+    customer, as_of: int32 (k,); today: nothing is mature beyond it; returns float64 (k,) of 1, 0 or NaN (immature),
+    and bool (k,).
     """
     outcome = config.outcome
     begin = as_of.astype(np.int64) + outcome.gap_days
@@ -40,17 +43,26 @@ def of(
         in_gap = np.any([_any(s.customer, s.day, customer, as_of, begin) for s in streams], axis=0)
         if not isinstance(outcome, Event):
             happened = ~happened
-    mature = as_of + config.span_days <= observed_until(config, activity, subscriptions)
+    mature = as_of + config.span_days <= observed_until(config, activity, subscriptions, today)
     return np.where(mature, happened.astype(float), np.nan), in_gap
 
 
-def observed_until(config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None) -> int:
-    """The day (exclusive) until which every outcome table is observed: never the clock."""
+def observed_until(
+    config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None, today: int = NEVER
+) -> int:
+    """The day (exclusive) until which every outcome table is observed: what the tables show, never beyond today."""
+    return min(today, _observed(config, activity, subscriptions))
+
+
+def _observed(config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None) -> int:
     if config.data.observed_until:
         return number(config.data.observed_until)
     if isinstance(config.outcome, SubscriptionEnd):
         assert subscriptions is not None
         return subscriptions.observed_until()
+    for name in config.outcome.streams:
+        if not len(activity[name].known):
+            raise DataError(f"{name}: no event of a known customer, so the outcome is never seen; check its id column")
     return min(int(activity[name].known.max()) for name in config.outcome.streams)
 
 

@@ -17,6 +17,13 @@ from features.snapshot_config import SnapshotConfig
 LEAK_AUC = 0.99
 ENOUGH = 50
 _MIN_ROWS = 50
+_LOST = {
+    "without_time": "have no time and are not used",
+    "without_id": "have no customer id and are not used",
+    "of_unknown_customers": "belong to no known customer and are not used",
+    "after_today": "lie after today and are not used",
+    "ending_before_they_begin": "end before they begin and count as ended",
+}
 _SECONDS, _MILLISECONDS = (5e8, 5e9), (5e11, 5e12)
 
 
@@ -30,11 +37,9 @@ class Finding:
 
 
 def check(config: SnapshotConfig, today: date | None = None) -> list[Finding]:
-    """All checks on the data of one model. today: later times are named; only the doors read the clock."""
-    known = facts.read(config.data)
-    findings = [*usable(known), *time_order(known), *feeds(known)]
-    if today:
-        findings += _future(known, number(today))
+    """All checks on the data of one model. today: rows after it are left out and named."""
+    known = facts.read(config.data, today=today)
+    findings = [*usable(known), *time_order(known), *feeds(known), *observed(config, known)]
     days = snapshot.dates(config, known)
     if not days:
         text = f"no as-of date: the data are shorter than the longest window ({config.windows.days[-1]} days)"
@@ -51,9 +56,22 @@ def usable(known: Facts) -> list[Finding]:
         for reason, rows in lost.items():
             if rows:
                 share = rows / (used + rows)
-                text = f"{stream}: {rows:,} rows ({share:.1%}) {reason.replace('_', ' ')} are not used"
-                out.append(Finding("usable rows", "error" if share > 0.1 else "warning", text))
+                text = f"{stream}: {rows:,} rows ({share:.1%}) {_LOST[reason]}; correct them"
+                grave = share > 0.1 or reason == "after_today"
+                out.append(Finding("usable rows", "error" if grave else "warning", text))
     return out or [Finding("usable rows", "ok", "every row has a time and a known customer")]
+
+
+def observed(config: SnapshotConfig, known: Facts) -> list[Finding]:
+    """Whether ``observed_until`` claims more than the tables show."""
+    if config.data.observed_until is None:
+        return []
+    newest = max((int(a.day.max()) for a in known.activity.values() if len(a.day)), default=0)
+    beyond = number(config.data.observed_until) - newest
+    if beyond <= 7:
+        return [Finding("observed until", "ok", f"the tables reach {day_of(newest)}")]
+    text = f"observed_until is {beyond} days after the newest event ({day_of(newest)}): silence would count as outcome"
+    return [Finding("observed until", "error", f"{text}; give the day until which the tables are complete")]
 
 
 def time_order(known: Facts) -> list[Finding]:
@@ -100,15 +118,6 @@ def feeds(known: Facts, as_of: date | None = None) -> list[Finding]:
                 Finding("feeds", "error", f"{name}: silent for {quiet} days since {last}; {usual}: check the feed")
             )
     return out or [Finding("feeds", "ok", f"all {len(days)} streams are alive")]
-
-
-def _future(known: Facts, today: int) -> list[Finding]:
-    out = []
-    for name, activity in known.activity.items():
-        later = int(activity.count[activity.day > today].sum())
-        if later:
-            out.append(Finding("future times", "error", f"{name}: {later:,} events lie after today; check the clock"))
-    return out or [Finding("future times", "ok", "no event lies in the future")]
 
 
 def enough(config: SnapshotConfig, made: Snapshot) -> list[Finding]:

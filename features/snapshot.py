@@ -85,7 +85,7 @@ def build(
     code, day = spine["code"].to_numpy(np.int32), spine["day"].to_numpy(np.int32)
     outcome = None
     if labels:
-        outcome, in_gap = outcomes.of(config, known.activity, known.subscriptions, code, day)
+        outcome, in_gap = outcomes.of(config, known.activity, known.subscriptions, code, day, known.today)
         code, day, outcome = code[~in_gap], day[~in_gap], outcome[~in_gap]
     frame = _side(known, ids, code, day)
     if outcome is not None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from features import config as configs
@@ -27,7 +28,7 @@ def make(chosen: argparse.Namespace) -> Answer:
         with daily.alone(config.home):
             store.migrate(store.connect(config.store_url))
             progress(f"reading the tables of {config.data.name} …")
-            known = facts.read(config.data)
+            known = facts.read(config.data, today=config.data.today())
             for model, bundle in champions.items():
                 progress(f"{model}: features, scores and ranks …")
                 try:
@@ -39,6 +40,9 @@ def make(chosen: argparse.Namespace) -> Answer:
                     continue
                 answer["lists"].append(vars(made))
                 state = "published" if made.published else "unchanged"
+                behind = (config.data.today() - made.as_of).days
+                if behind > daily.FRESH_DAYS:
+                    say(chosen, f"{model}: the tables end {behind} days before today; is the feed alive?")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
     except daily.Busy as busy:
         say(chosen, str(busy))
@@ -120,7 +124,12 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def main() -> int:
-    door = Door("serving", "Published lists with reasons, and keys for the service.")
+    door = Door(
+        "serving",
+        "Published lists with reasons, and keys for the service.",
+        also=(SQLAlchemyError,),
+        todo="the store cannot be used: check its file, or move it away; the next daily job makes a new one",
+    )
     parser = door.add("daily", make, "make and publish today's lists", "daily configs/saas/serving.yaml")
     parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")
     parser = door.add("list", show, "print the top of a list", "list configs/saas/serving.yaml churn --top 5 --lang ja")

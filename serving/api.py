@@ -88,7 +88,7 @@ class Reader:
             run = store.published(session, model, as_of) if model in self._models() else None
             if run is None:
                 known = ", ".join(self._models())
-                raise Refusal(404, f"no list of this model and date is published; models: {known}; dates: or latest")
+                raise Refusal(404, f"no list of this model and date is published; models: {known}; or ask for latest")
             rows = store.listed(session, run.id, asked["top"])
             if wants_csv:
                 name = f'attachment; filename="{run.model}-{run.as_of}.csv"'

@@ -23,6 +23,13 @@ def of_schema(info: Info, data: Data, features: tuple[Feature, ...]) -> Iterator
         trained, now = getattr(info, name), getattr(data, name)
         if trained != now:
             yield f"schema: {name} was {trained} in training, is {now} now; set it back or train again"
+    used = {column["source"] for column in info.features}
+    used |= set(info.population.seen.streams) if info.population.seen else set()
+    now = data.meaning()
+    for path, trained in info.meaning.items():
+        matters = "." not in path or path.rpartition(".")[2] in used
+        if matters and now.get(path) != trained:
+            yield f"schema: data.yaml: {path} says something else than in training; set it back or train again"
     kinds = {feature.name: feature.kind for feature in features}
     for column in info.features:
         found = kinds.get(column["name"])

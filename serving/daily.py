@@ -26,6 +26,8 @@ from serving.config import ServingConfig
 from training import bundle as bundles
 from training.bundle import Bundle, Info
 
+FRESH_DAYS = 3
+
 
 class Refused(Exception):
     """A check said no: nothing was published. The arguments are its sentences."""

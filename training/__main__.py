@@ -33,7 +33,7 @@ def train(chosen: argparse.Namespace) -> Answer:
     from training.refit import refit
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    made = job.snapshot(config, progress)
+    made = job.snapshot(config, progress, config.data.today())
     if leaking := quality.leaking(made):
         return _refuse(chosen, config, leaking)
     evaluation = job.evaluate(config, made, progress)
@@ -50,7 +50,7 @@ def backtest(chosen: argparse.Namespace) -> Answer:
     from training import job, report
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    made = job.snapshot(config, progress)
+    made = job.snapshot(config, progress, config.data.today())
     if leaking := quality.leaking(made):
         return _refuse(chosen, config, leaking)
     evaluation = job.evaluate(config, made, progress, compare=True)
@@ -157,6 +157,9 @@ def _name(config: TrainConfig) -> str:
 
 
 def _tell(chosen: argparse.Namespace, answer: dict) -> None:
+    if answer["metrics"]:
+        served = answer["rule"] if answer["kind"] == "rule" else answer["candidate"]
+        say(chosen, f"{served} on the test dates, all rows together (95% interval):")
     for name, metric in answer["metrics"].items():
         say(chosen, f"{name:<18} {metric['value']:.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
     _say_grade(chosen, answer)

@@ -117,7 +117,7 @@ def place(folder: Path, home: Path, model: str) -> str:
         _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
     load(target)
     pointer = _pointer(home, model)
-    sequence = json.loads(pointer.read_text())["sequence"] if pointer.exists() else 0
+    sequence = _pointed(pointer)["sequence"] if pointer.exists() else 0
     content = {"sha256": bundle.sha256, "model": model, "sequence": sequence + 1}
     fresh = pointer.with_suffix(".fresh")
     with fresh.open("w") as file:
@@ -131,7 +131,15 @@ def place(folder: Path, home: Path, model: str) -> str:
 def champion(home: Path, model: str) -> Path | None:
     """The folder of the placed champion; None when there is none."""
     pointer = _pointer(home, model)
-    return home / "bundles" / json.loads(pointer.read_text())["sha256"] if pointer.exists() else None
+    return home / "bundles" / _pointed(pointer)["sha256"] if pointer.exists() else None
+
+
+def _pointed(pointer: Path) -> dict:
+    try:
+        content = json.loads(pointer.read_text())
+        return {"sha256": str(content["sha256"]), "sequence": int(content["sequence"])}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{pointer.name}: damaged; remove it, then promote or train again") from None
 
 
 def _pointer(home: Path, model: str) -> Path:

@@ -33,6 +33,7 @@ class Info(Strict):
     windows: Windows
     history_days: int
     timezone: str
+    meaning: dict[str, str] = {}
     value: Value
     capacity: Capacity
     holdout: float

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import numpy as np
@@ -76,9 +77,9 @@ class Evaluation:
         }
 
 
-def snapshot(config: TrainConfig, say: Say) -> Snapshot:
+def snapshot(config: TrainConfig, say: Say, today: date | None = None) -> Snapshot:
     """The labelled snapshot of every as-of date. Raises DataError, also when ``value.amount`` is not in it."""
-    known = facts.read(config.data)
+    known = facts.read(config.data, today=today)
     every = dates(config, known)
     made = build(config, every, labels=True, known=known)
     amounts(made.frame, config.value)

@@ -53,6 +53,7 @@ def _info(evaluation: Evaluation, kind: Kind, columns: list[Column]) -> Info:
         features=columns,
         history_days=config.data.history_days,
         timezone=config.data.timezone,
+        meaning=config.data.meaning(),
         base_rate=round(float(table.outcome.mean()), 6),
         metrics=evaluation.metrics,
         fingerprint=evaluation.fingerprint,

@@ -108,11 +108,26 @@ def _mlflow(home: Path, name: str) -> Iterator[None]:
         server = os.environ.get("MLFLOW_TRACKING_URI")
         try:
             if not os.environ.get("MLFLOW_RUN_ID"):
-                _experiment(home.resolve(), name)
+                _reach(home.resolve(), name)
             yield
         finally:
             if server is None:  # set_tracking_uri writes it, and the next workspace must not inherit it
                 os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _reach(home: Path, name: str) -> None:
+    """Open the experiment. Raises DataError when the store cannot be used."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        _experiment(home, name)
+    except (MlflowException, SQLAlchemyError) as error:
+        where = os.environ.get("MLFLOW_TRACKING_URI") or home / "mlflow.db"
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{where}: MLflow cannot use it ({reason}); check it, or move it away and train again"
+        ) from None
 
 
 def _experiment(home: Path, name: str) -> None:

@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import select
 
 from features.catalogue import Feature
+from features.config import load
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
 from serving import checks, daily, risk_list, scoring, store
+from serving.config import ServingConfig
 from tests.service import world as worlds
 from tests.unit.bundles import frame, rule_bundle
 
@@ -191,7 +193,7 @@ def test_a_feature_that_changed_its_kind_or_is_gone_is_schema_drift():
 
 
 def worlds_data(info):
-    return SimpleNamespace(timezone=info.timezone, history_days=info.history_days)
+    return SimpleNamespace(timezone=info.timezone, history_days=info.history_days, meaning=dict)
 
 
 def test_one_score_for_all_or_no_score_at_all_is_refused(world):
@@ -212,3 +214,44 @@ def test_data_that_no_longer_fit_the_model_are_named(world):
     world.place(worlds.bundle(population=Population(seen=Seen(streams=("visit",), days=30))))
     with pytest.raises(daily.DataError, match="no stream visit"):
         world.publish()
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ("data.streams.login.known=late", "streams.login"),
+        ("data.streams.login.entity=null", "streams.login"),
+        ("data.naive_times=Europe/Berlin", "naive_times"),
+        ("data.customers.attributes.plan.column=name", "customers.attributes.plan"),
+        ("data.subscriptions.value=null", "subscriptions"),
+    ],
+)
+def test_data_that_mean_something_else_than_in_training_are_refused(override, where, workspace, tmp_path):
+    made = worlds.make(tmp_path / tmp_path.name)
+    meaning = made.config.data.meaning()
+    info = worlds.bundle(meaning=meaning).info
+    changed = load(made.path, ServingConfig, [override]).data
+    assert not [problem for problem in checks.of_schema(info, made.config.data, ()) if "says something else" in problem]
+    said = [problem for problem in checks.of_schema(info, changed, ()) if "says something else" in problem]
+    assert len(said) == 1 and f"data.yaml: {where} " in said[0]
+    relabelled = load(made.path, ServingConfig, ["data.streams.login.label={en: Visits}"]).data
+    assert relabelled.meaning() == meaning
+
+
+def test_a_store_or_workspace_that_cannot_be_used_is_one_message(world, monkeypatch, capsys):
+    world.publish()
+    (world.config.home / "serving.db").write_bytes(b"this is no database at all" * 100)
+    for arguments in (
+        ["daily", world.path],
+        ["list", world.path, "churn"],
+        ["keys", "create", world.path, "--name", "a"],
+    ):
+        code, _, err = door(monkeypatch, capsys, *arguments)
+        assert code == 2 and "the store cannot be used" in err
+    (world.config.home / "serving.db").unlink()
+    (world.config.home / "daily.lock").unlink()
+    (world.config.home / "daily.lock").mkdir()
+    code, _, err = door(monkeypatch, capsys, "daily", world.path)
+    assert code == 2 and "daily.lock" in err
+    code, _, err = door(monkeypatch, capsys, "daily", world.path, "--set", "store=postgresql://x/y")
+    assert code == 2 and "serving.yaml: store" in err

@@ -133,7 +133,7 @@ def test_a_what_if_does_not_mix_two_worlds_in_one_sentence(service):
 def test_reasons_speak_the_language_asked_for(service):
     one = {"customer_id": "C-0009"}
     english, japanese = (service.score(one, lang=lang).json()["results"][0]["reasons"] for lang in ("en", "ja"))
-    assert english[0]["text"].startswith("Logins: the last on record was 80 days ago")
+    assert english[0]["text"].startswith("Logins: the last was 80 days ago")
     assert japanese[0]["text"].startswith("最後のログインは80日前で")
     assert [(r["family"], r["points"]) for r in english] == [(r["family"], r["points"]) for r in japanese]
     assert service.score(one, reasons=0).json()["results"][0]["reasons"] == []

@@ -52,6 +52,13 @@ def test_the_feature_door_leaves_exactly_the_training_keys_unread():
         ({"customers": {"from_stream": "login"}}, {}, r"customers: give either .table. or .from_stream"),
         ({"customers": {"attributes": {"plan": {"type": "category"}}}}, {}, r"data.yaml: customers.attributes.plan: .*needs either .changes"),
         ({"streams": {"login": {"kind": "rating"}}}, {}, r"streams.login: a rating needs a .value. column"),
+        ({"customers": {"table": None, "from_stream": "login", "parent": "org"}}, {}, r"columns of .table.; give a table"),
+        ({"customers": {"table": None, "from_stream": "login", "attributes": {"age": {"type": "number", "static": True}}}}, {}, r"attributes.age: without a customer table an attribute names its own"),
+        ({"customers": {"table": None, "from_stream": "visit"}}, {}, r"from_stream: no stream visit; streams: login"),
+        ({"streams": {"log-in": {"table": "x.parquet", "at": "at"}}}, {}, r"log-in: a stream or attribute name is made of letters"),
+        ({"customers": {"attributes": {"login": {"type": "number", "static": True}}}}, {}, r"login: a stream and an attribute share this name"),
+        ({}, {"outcome": {"kind": "increase", "streams": None, "stream": "login", "over_days": 900}}, r"over_days: longer than history_days"),
+        ({}, {"outcome": {"kind": "increase", "streams": None, "stream": "login"}}, r"stream login has no value to sum; use count"),
         ({"root": {"env": "TSUNAGI_NO_SUCH_FOLDER"}}, {}, None),
         ({"name": "Ünfit name"}, {}, r"data.yaml: name: "),
         ({}, {"exclude": ["nothing_*"]}, None),
@@ -74,6 +81,7 @@ def test_a_wrong_yaml_says_where_what_and_how(tmp_path, data, model, message):
         ("- 1\n", "holds list; a mapping"),
         ("a: [1\n", "not a valid YAML file"),
         ("a: \x00", "not a valid YAML file"),
+        ("[" * 5_000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, message):
@@ -126,3 +134,15 @@ def test_a_root_names_what_is_missing(tmp_path):
     root = load(tmp_path, {"root": {"package": "no_such_package"}}).data.root
     with pytest.raises(ConfigError, match="no_such_package is not installed"):
         root.folder()
+
+
+def test_on_and_no_are_words_and_only_true_and_false_are_booleans(tmp_path):
+    stream = (
+        "{table: l.parquet, at: at, where: {country: no, active: true}, lookup: {table: p.parquet, on: sku, take: a}}"
+    )
+    path = company.configs(tmp_path)
+    text = f"name: tiny\nroot: .\ncustomers: {{from_stream: login}}\nstreams:\n  login: {stream}\n"
+    (tmp_path / "data.yaml").write_text(text, "utf-8")
+    found = config.load(path, SnapshotConfig).data.streams["login"]
+    assert found.where == {"country": "no", "active": True}
+    assert found.lookup is not None and found.lookup.on == "sku"

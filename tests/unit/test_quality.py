@@ -10,6 +10,7 @@ import pytest
 
 from features import config, facts, quality, snapshot
 from features.__main__ import main
+from features.errors import DataError
 from features.snapshot_config import SnapshotConfig
 from tests import company
 
@@ -56,11 +57,52 @@ def test_events_before_their_customer_are_named(regular):
 def test_unusable_rows_are_counted(regular):
     people = pd.read_parquet(regular.parent / "customers.parquet")
     people.iloc[:30].to_parquet(regular.parent / "customers.parquet")
-    assert "of unknown customers are not used" in texts(levels(regular, "usable rows"))
+    assert "belong to no known customer and are not used" in texts(levels(regular, "usable rows"))
 
 
 def test_times_after_today_are_named(regular):
-    assert "lie after today" in texts(levels(regular, "future times", today=date(2025, 12, 1)))
+    found = levels(regular, "usable rows", today=date(2025, 12, 1))
+    assert "lie after today and are not used" in texts(found)
+
+
+def test_one_wrong_date_in_the_future_moves_nothing(regular):
+    own = config.load(regular, SnapshotConfig)
+    today = date(2026, 6, 1)
+    before = facts.read(own.data, today=today)
+    rows = pd.read_parquet(regular.parent / "logins.parquet")
+    rows.loc[len(rows)] = ["c001", pd.Timestamp("2200-01-01")]
+    rows.to_parquet(regular.parent / "logins.parquet")
+    after = facts.read(own.data, today=today)
+    assert after.lost["login"]["after_today"] == 1
+    days = snapshot.dates(own, before)
+    assert snapshot.dates(own, after) == days
+    made = [snapshot.build(own, days, labels=True, known=known).fingerprint for known in (before, after)]
+    assert made[0] == made[1]
+
+
+def test_outcomes_do_not_mature_beyond_today(regular):
+    own = config.load(regular, SnapshotConfig, ["data.observed_until=2099-01-01"])
+    known = facts.read(own.data, today=date(2026, 3, 10))
+    made = snapshot.build(own, [date(2026, 2, 1), date(2026, 2, 20)], labels=True, known=known).frame
+    assert made.groupby("as_of")["outcome"].count().tolist()[1] == 0
+    assert "silence would count as outcome" in texts(
+        levels(regular, "observed until", ["data.observed_until=2099-01-01"])
+    )
+
+
+def test_ends_before_beginnings_are_counted(regular):
+    rows = [{"id": "c001", "at": datetime(2025, 3, 1), "done": datetime(2025, 2, 1)}] * 30
+    company.tables(regular.parent, tickets=rows)
+    streams = "data.streams.ticket={table: tickets.parquet, at: at, until: done}"
+    assert "ticket: 30 rows (50.0%) end before they begin" in texts(levels(regular, "usable rows", [streams]))
+
+
+def test_an_outcome_nobody_can_have_is_named(regular):
+    company.tables(regular.parent, calls=[{"id": "stranger", "at": datetime(2025, 3, 1)}])
+    streams = "data.streams.call={table: calls.parquet, at: at}"
+    own = config.load(regular, SnapshotConfig, [streams, "outcome={kind: event, streams: [call], horizon_days: 30}"])
+    with pytest.raises(DataError, match="call: no event of a known customer, so the outcome is never seen"):
+        quality.check(own)
 
 
 def test_too_little_history_is_named(regular):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features import config, facts, snapshot
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.snapshot_config import SnapshotConfig
 from tests import company
 
@@ -142,7 +142,13 @@ def test_a_truncated_file_is_named(tmp_path):
 def test_rows_that_cannot_be_used_are_counted(tmp_path):
     rows = [*LOGINS, {"id": "stranger", "at": datetime(2025, 3, 1)}, {"id": "a", "at": None}, {"id": None, "at": datetime(2025, 3, 1)}]  # fmt: skip
     company.tables(tmp_path, customers=PEOPLE, logins=rows)
-    assert read(tmp_path).lost["login"] == {"without_time": 1, "without_id": 1, "of_unknown_customers": 1}
+    assert read(tmp_path).lost["login"] == {
+        "without_time": 1,
+        "without_id": 1,
+        "of_unknown_customers": 1,
+        "after_today": 0,
+        "ending_before_they_begin": 0,
+    }
 
 
 def test_a_lookup_takes_one_column_from_another_table(tmp_path):
@@ -167,3 +173,43 @@ def test_an_end_before_its_start_is_refused(tmp_path):
     company.tables(tmp_path, terms=[{"id": "a", "start": None, "end": date(2025, 2, 1)}])
     with pytest.raises(DataError, match=r"1 rows have no start|needed"):
         read(tmp_path, {"subscriptions": {"table": "terms.parquet", "start": "start", "end": "end"}})
+
+
+def test_a_lookup_that_is_ambiguous_is_refused(tmp_path):
+    logins = [{"id": "a", "at": datetime(2025, 3, 1), "sku": 1}]
+    products = [{"sku": 1, "department": "tea"}, {"sku": 1, "department": "coffee"}]
+    company.tables(tmp_path, customers=PEOPLE, logins=logins, products=products)
+    lookup = {"table": "products.parquet", "on": "sku", "take": "department"}
+    with pytest.raises(DataError, match="1 values of sku stand there with different department"):
+        read(tmp_path, {"streams": {"login": {"lookup": lookup}}})
+
+
+def test_flags_and_conditions_read_text_as_people_write_it(tmp_path):
+    csv(tmp_path, "customers.csv", "id,vip\na,Yes\nb,false\nc,\n")
+    csv(
+        tmp_path,
+        "logins.csv",
+        "id,at,paid\na,2025-03-01,True\na,2025-03-01,False\nb,2025-03-01,true\nc,2025-03-01,TRUE\n",
+    )
+    attributes = {"vip": {"type": "flag", "static": True}}
+    streams = {"login": {"table": "logins.csv", "where": {"paid": True}}}
+    data = {"customers": {"table": "customers.csv", "attributes": attributes}, "streams": streams}
+    made = snapshot.build(settings(tmp_path, data), [date(2025, 3, 3)], labels=False).frame
+    assert list(made["login_count_7d"]) == [1, 1, 1]
+    assert made["vip"].fillna(-1).tolist() == [1, 0, -1]
+    csv(tmp_path, "customers.csv", "id,vip\na,maybe\nb,false\n")
+    with pytest.raises(DataError, match="1 values are neither true nor false"):
+        snapshot.build(settings(tmp_path, data), [date(2025, 3, 3)], labels=False)
+
+
+def test_an_unset_root_is_one_message(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE, logins=LOGINS)
+    own = settings(tmp_path, {"root": {"env": "TSUNAGI_NO_SUCH_FOLDER"}})
+    with pytest.raises(ConfigError, match=r"data.yaml: root.env: the environment variable TSUNAGI_NO_SUCH_FOLDER"):
+        facts.read(own.data)
+
+
+def test_no_event_of_a_known_customer_is_named(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE, logins=[{"id": "stranger", "at": datetime(2025, 3, 1)}])
+    with pytest.raises(DataError, match="no event of any stream belongs to a known customer"):
+        snapshot.dates(settings(tmp_path))

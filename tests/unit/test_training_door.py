@@ -175,3 +175,34 @@ def test_help_shows_an_example(command, capsys):
 def test_bad_input_is_one_message(tmp_path, capsys):
     assert main(["train", str(tmp_path / "none.yaml")]) == 2
     assert said(capsys)[1].startswith("error: ")
+
+
+def test_a_feature_that_knows_the_future_is_not_trained_on(tmp_path, capsys):
+    people, events = logins(customers=60, weeks=60)
+    last = events.groupby("id")["at"].max().reindex(people["id"]).to_numpy()
+    people["last_seen"] = last.astype("datetime64[s]").astype("int64").astype(float)
+    tables(tmp_path, customers=people, logins=events)
+    attributes = {"last_seen": {"type": "number", "static": True}}
+    path = configs(tmp_path, {"name": "leaky", "customers": {"attributes": attributes}}, TRAINING)
+    for command in ("train", "backtest"):
+        assert main([command, str(path), "--json"]) == 1
+        answer = json.loads(said(capsys)[0][-1])
+        assert answer["promoted"] is False and "last_seen" in answer["reasons"][0]
+    assert main(["train", str(path)]) == 1
+    assert said(capsys)[0][0].startswith("not trained: last_seen")
+    assert not workspace(load(path, TrainConfig).data).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "words"), [("champion-churn.json", "champion-churn.json: damaged"), ("mlflow.db", "MLflow cannot use it")]
+)
+def test_a_damaged_file_of_the_workspace_is_one_message(path, trained, tmp_path, file, words):
+    home = workspace(load(path, TrainConfig).data)
+    (tmp_path / home.name).mkdir()
+    (tmp_path / home.name / file).write_text("{" * 5_000)
+    command = [sys.executable, "-m", "training", "promote", str(path), "--version", "1"]
+    whole = None if file == "mlflow.db" else f"sqlite:///{home / 'mlflow.db'}"
+    environment = os.environ | {"TSUNAGI_WORKSPACE": str(tmp_path)} | ({"MLFLOW_TRACKING_URI": whole} if whole else {})
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
