@@ -31,6 +31,22 @@ def _bounds(sorted_customer: np.ndarray, key_customer: np.ndarray) -> tuple[np.n
 
 
 @njit(cache=True, nogil=True)
+def _prefixes(
+    customer: np.ndarray, day: np.ndarray, count: np.ndarray, valued: np.ndarray, total: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Sums over the rows before each row: of count, valued and total, and of the days that begin."""
+    sums = np.zeros((3, len(day) + 1), np.int64)
+    fresh = np.zeros(len(day) + 1, np.int64)
+    for i in range(len(day)):
+        new_day = i == 0 or customer[i] != customer[i - 1] or day[i] != day[i - 1]
+        fresh[i + 1] = fresh[i] + new_day
+        sums[0, i + 1] = sums[0, i] + count[i]
+        sums[1, i + 1] = sums[1, i] + valued[i]
+        sums[2, i + 1] = sums[2, i] + total[i]
+    return sums, fresh
+
+
+@njit(cache=True, nogil=True)
 def cumulate(
     customer: np.ndarray,
     day: np.ndarray,
@@ -52,15 +68,8 @@ def cumulate(
     first = np.full(keys, NONE, np.int64)
     start, end = _bounds(customer, key_customer)
     lows = np.zeros(size, np.int64)
-    fresh = np.zeros(len(day) + 1, np.int64)
-    sums = np.zeros((3, len(day) + 1), np.int64)
+    sums, fresh = _prefixes(customer, day, count, valued, total)
     delay, longest = 0, np.searchsorted(lookbacks, history)
-    for i in range(len(day)):
-        new_day = i == 0 or customer[i] != customer[i - 1] or day[i] != day[i - 1]
-        fresh[i + 1] = fresh[i] + new_day
-        sums[0, i + 1] = sums[0, i] + count[i]
-        sums[1, i + 1] = sums[1, i] + valued[i]
-        sums[2, i + 1] = sums[2, i] + total[i]
     high = 0
     for k in range(keys):
         a = as_of[k]
