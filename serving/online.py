@@ -12,6 +12,8 @@ from serving.live import Live, Served
 from serving.problem import Detail, Refusal
 from serving.schema import Customer, Result, ScoreRequest, ScoreResponse
 
+NEVER_NEGATIVE = ("count", "days")
+
 
 def answer(live: Live, request: ScoreRequest) -> ScoreResponse:
     """Score the customers of a request, order kept. Raises Refusal: 422 for a misfit, 503 when not ready."""
@@ -95,6 +97,8 @@ def _misfits(served: Served, customers: Sequence[Customer]) -> Iterator[Detail]:
                 yield Detail(path, f"entry {place} is no feature of this model{hint}")
             elif columns[name]["kind"] == "number" and isinstance(value, str):
                 yield Detail(path, f"{name} is a number; give a finite number or null")
+            elif columns[name]["unit"] in NEVER_NEGATIVE and isinstance(value, int | float) and value < 0:
+                yield Detail(path, f"{name} cannot be negative; give 0 or more, or null")
             elif columns[name]["kind"] == "category" and value is not None:
                 allowed = columns[name]["categories"] or []
                 if value not in allowed:

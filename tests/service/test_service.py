@@ -192,6 +192,14 @@ def test_changes_that_do_not_fit(service, changes):
     assert {error["path"] for error in errors} == {"customers[1].changes"}
 
 
+def test_a_count_or_a_number_of_days_is_never_negative(service):
+    errors = problem(service.score({**ROW, "changes": {"login_count_28d": -1, "login_recency": -0.5}}), 422)["errors"]
+    assert [error["message"].partition(";")[0] for error in errors] == [
+        "login_count_28d cannot be negative",
+        "login_recency cannot be negative",
+    ]
+
+
 def test_every_wrong_place_is_named_at_once(service):
     wrong = [
         {**ROW, "changes": {"plan": SECRET, "login_recency": "x"}},
