@@ -24,7 +24,7 @@ def offsets(zone: str) -> tuple[np.ndarray, np.ndarray]:
 
     def offset(second: int) -> int:
         moment = (_START + timedelta(seconds=second)).astimezone(info)
-        return int(moment.utcoffset().total_seconds())  # type: ignore[union-attr]
+        return int((moment.utcoffset() or timedelta()).total_seconds())
 
     low, end = (int((moment - _START).total_seconds()) for moment in (_FIRST, _LAST))
     since, values = [low], [offset(low)]

@@ -47,6 +47,18 @@ def _prefixes(
 
 
 @njit(cache=True, nogil=True)
+def _ends(day: np.ndarray, known: np.ndarray, low: int, high: int, as_of: int) -> tuple[int, int]:
+    """The first and the last visible day among the rows [low, high), NONE and NONE without one."""
+    while high > low and known[high - 1] >= as_of:
+        high -= 1
+    if high == low:
+        return NONE, NONE
+    while known[low] >= as_of:
+        low += 1
+    return day[low], day[high - 1]
+
+
+@njit(cache=True, nogil=True)
 def cumulate(
     customer: np.ndarray,
     day: np.ndarray,
@@ -100,15 +112,7 @@ def cumulate(
                         totals[k, b] -= total[row]
                         days[k, b] -= new_day
             row -= 1
-        low = lows[longest]
-        row = high - 1
-        while row >= low and known[row] >= a:
-            row -= 1
-        if row >= low:
-            latest[k] = day[row]
-            while known[low] >= a:
-                low += 1
-            first[k] = day[low]
+        first[k], latest[k] = _ends(day, known, lows[longest], high, a)
     return counts, days, values, totals, latest, first
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -70,5 +71,4 @@ def _column(feature: Feature, values: pd.Series) -> Column:
     if feature.kind == "category":
         counts = values.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
         categories = sorted(str(name) for name in counts.index[:MOST_CATEGORIES])
-    column: Column = {**asdict(feature), "categories": categories}  # type: ignore[typeddict-item]
-    return column
+    return cast(Column, {**asdict(feature), "categories": categories})
