@@ -64,16 +64,16 @@ def write(made: snapshot.Snapshot, path: Path) -> None:
 def show(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     own = catalogue.features(settings)
-    measures = {measure.name: measure for measure in (*catalogue.MEASURES, *catalogue.CUSTOMER_MEASURES)}
     width = max(len(feature.name) for feature in own)
     rows = []
     for feature in own:
-        measure = measures[feature.measure]
+        measure = catalogue.BY_NAME[feature.measure]
         empty = "null" if measure.empty is None else f"{measure.empty:g}"
-        window = f"{feature.days} days" if feature.days else ""
-        rows.append(asdict(feature) | {"empty": measure.empty, "meaning": measure.meaning})
-        line = f"{feature.name:<{width}}  {feature.family:<20} {feature.unit:<9} empty={empty:<5} {measure.meaning}"
-        say(chosen, f"{line}, {window}" if window else line)
+        about = f"{feature.unit:<9} empty={empty:<5} {catalogue.SIGNS[measure.direction]:1}"
+        window = f", {feature.days} days" if feature.days else ""
+        told = {"empty": measure.empty, "direction": measure.direction, "meaning": measure.meaning}
+        rows.append(asdict(feature) | told)
+        say(chosen, f"{feature.name:<{width}}  {feature.family:<20} {about} {measure.meaning}{window}")
     say(chosen, f"\n{len(own)} features. Next: python -m features check {chosen.config}")
     return DONE, {"features": rows}
 

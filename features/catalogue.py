@@ -16,9 +16,10 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Measure:
-    """What can be measured of a stream.
+    """What can be measured of a stream, or of a customer.
 
-    ``needs`` names the stream's key without which it makes no sense; ``rates``: it makes sense of ratings too.
+    ``needs`` names the stream's key without which it makes no sense; ``rates``: it makes sense of ratings too;
+    ``direction``: a higher value always means more activity (1) or less (−1), or neither can be said (0).
     """
 
     name: str
@@ -28,6 +29,7 @@ class Measure:
     windowed: bool = False
     needs: str | None = None
     rates: bool = False
+    direction: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,32 +47,62 @@ class Feature:
 
 
 MEASURES = (
-    Measure("count", "count", 0, "events in the window", windowed=True, rates=True),
-    Measure("days", "days", 0, "days with an event in the window", windowed=True),
-    Measure("trend", "ratio", 0, "ln((count + 1) / (count of the window before + 1))", windowed=True),
-    Measure("sum", "value", 0, "sum of the values in the window", windowed=True, needs="value"),
-    Measure("mean", "value", None, "mean of the values in the window", windowed=True, needs="value", rates=True),
-    Measure("distinct", "count", 0, "different entities in the window", windowed=True, needs="entity"),
-    Measure("recency", "days", None, "days since the last event", rates=True),
+    Measure("count", "count", 0, "number of events", windowed=True, rates=True, direction=1),
+    Measure("days", "days", 0, "number of days with an event", windowed=True, direction=1),
+    Measure("trend", "ratio", 0, "ln((count + 1) / (count of the window before + 1))", windowed=True, direction=1),
+    Measure("sum", "value", 0, "sum of the values", windowed=True, needs="value"),
+    Measure("mean", "value", None, "mean of the values", windowed=True, needs="value", rates=True),
+    Measure("distinct", "count", 0, "number of different entities", windowed=True, needs="entity", direction=1),
+    Measure(
+        "new_users",
+        "count",
+        0,
+        "users whose first event within the history is in it",
+        windowed=True,
+        needs="users",
+        direction=1,
+    ),
+    Measure("recency", "days", None, "days since the last event, so yesterday is 1", rates=True, direction=-1),
     Measure("tenure", "days", None, "days since the first event within the history"),
-    Measure("gap", "days", None, "typical gap: mean days between days with an event"),
-    Measure("gap_ratio", "ratio", None, "silence against the own rhythm: recency / gap"),
-    Measure("spike", "ratio", 0, "last 7 days against mean and spread of the 8 weeks before"),
-    Measure("last", "score", None, "the last rating", needs="rating", rates=True),
-    Measure("change", "score", None, "the last rating less the one on an earlier day", needs="rating", rates=True),
+    Measure("gap", "days", None, "typical gap: (last day − first day) / (days with an event − 1)", direction=-1),
+    Measure("gap_ratio", "ratio", None, "silence against the own rhythm: recency / gap", direction=-1),
+    Measure("spike", "ratio", 0, "(last 7 days − mean of the 8 weeks before) / √(their variance + 1)", direction=1),
+    Measure("slope", "per week", 0, "least-squares slope of the counts of the last 8 weeks", direction=1),
+    Measure(
+        "decline_weeks",
+        "weeks",
+        0,
+        "weeks in a row, up to the last 7 days, with fewer events than the week before",
+        direction=-1,
+    ),
+    Measure(
+        "key_user_quiet",
+        "days",
+        None,
+        "days since the last event of the user with the most active days",
+        needs="users",
+        direction=-1,
+    ),
+    Measure("last", "score", None, "last rating, by day, then time, then value", needs="rating", rates=True),
+    Measure("change", "score", None, "last rating less the last one on an earlier day", needs="rating", rates=True),
     Measure("open", "count", 0, "events that began and have not ended", needs="until"),
-    Measure("oldest_open_days", "days", 0, "age of the oldest one not ended", needs="until"),
+    Measure("oldest_open_days", "days", 0, "age of the oldest of them", needs="until"),
 )
 CUSTOMER_MEASURES = (
-    Measure("attribute", "value", None, "the attribute as it was known before the date"),
-    Measure("tenure_days", "days", None, "days since the customer is known"),
-    Measure("days_to_renewal", "days", None, "days until the next renewal"),
+    Measure("attribute", "value", None, "the attribute as it was valid and known before the date"),
+    Measure("tenure_days", "days", None, "days since `known_from`, else since the first subscription"),
+    Measure("days_to_renewal", "days", None, "days until the next renewal of an active subscription"),
     Measure("value", "value", 0, "value of the active subscriptions"),
+    Measure("seats_used", "share", None, "users seen in the last days / seats", direction=1),
 )
+SIGNS = {1: "+", -1: "−", 0: ""}
+BY_NAME = {measure.name: measure for measure in (*MEASURES, *CUSTOMER_MEASURES)}
+_OF_USERS = ("distinct", "new_users", "key_user_quiet")
 _OWN = {
     "tenure_days": ("tenure", {"en": "Time as a customer", "ja": "契約期間"}),
     "days_to_renewal": ("renewal", {"en": "Renewal", "ja": "契約更新"}),
     "value": ("subscription_value", {"en": "Subscription value", "ja": "契約金額"}),
+    "seats_used": ("seats_used", {"en": "Share of seats used", "ja": "利用された席の割合"}),
 }
 
 
@@ -92,7 +124,7 @@ def features(config: SnapshotConfig) -> tuple[Feature, ...]:
 def measures_of(stream: Stream) -> Iterator[Measure]:
     """The measures that make sense for a stream."""
     rating = stream.kind == "rating"
-    has = {None: True, "value": stream.value, "entity": stream.entity, "until": stream.until, "rating": rating}
+    has = {None: True, "rating": rating} | {key: getattr(stream, key) for key in ("value", "entity", "users", "until")}
     for measure in MEASURES:
         if has[measure.needs] and (measure.rates or not rating):
             yield measure
@@ -102,7 +134,7 @@ def _of_streams(config: SnapshotConfig) -> Iterator[Feature]:
     for name, stream in config.data.behaviour().items():
         label = _label(name, stream.label)
         for measure in measures_of(stream):
-            family = f"{name}_{stream.entity}" if measure.name == "distinct" else name
+            family = f"{name}_{stream.entity}" if measure.name in _OF_USERS else name
             for days in config.windows.days if measure.windowed else (None,):
                 column = f"{name}_{measure.name}" + (f"_{days}d" if days else "")
                 yield Feature(column, name, measure.name, days, family, "number", measure.unit, label)
@@ -114,17 +146,37 @@ def _of_customers(config: SnapshotConfig) -> Iterator[Feature]:
         kind = "category" if attribute.type == "category" else "number"
         unit = {"category": "category", "flag": "flag", "number": "value"}[attribute.type]
         yield Feature(name, name, "attribute", None, name, kind, unit, _label(name, attribute.label))
-    own = {
-        "tenure_days": customers.known_from or subscriptions,
-        "days_to_renewal": subscriptions and subscriptions.renewal,
-        "value": subscriptions and subscriptions.value,
+    own: dict[str, tuple[object, str, int | None]] = {
+        "tenure_days": (customers.known_from or subscriptions, "customer", None),
+        "days_to_renewal": (subscriptions and subscriptions.renewal, "subscription", None),
+        "value": (subscriptions and subscriptions.value, "subscription", None),
     }
+    seats = customers.seats
+    own["seats_used"] = (True, seats.stream, seats.days) if seats else (False, "", None)
     for measure in CUSTOMER_MEASURES[1:]:
-        if own[measure.name]:
+        there, source, days = own[measure.name]
+        if there:
             family, label = _OWN[measure.name]
-            source = "customer" if measure.name == "tenure_days" else "subscription"
             column = "subscription_value" if measure.name == "value" else measure.name
-            yield Feature(column, source, measure.name, None, family, "number", measure.unit, label)
+            yield Feature(column, source, measure.name, days, family, "number", measure.unit, label)
+
+
+def tables() -> str:
+    """All measures as the Markdown tables of ``docs/measures.md``."""
+    groups = {
+        "Per stream and window (`windows.days`)": [m for m in MEASURES if m.windowed],
+        "Per stream": [m for m in MEASURES if not m.windowed],
+        "Per customer": CUSTOMER_MEASURES,
+    }
+    head = "| measure | value | unit | empty | direction | needs |\n|---|---|---|---|---|---|"
+    return "\n\n".join("\n".join([f"## {title}", "", head, *map(_line, own)]) for title, own in groups.items())
+
+
+def _line(measure: Measure) -> str:
+    empty = "null" if measure.empty is None else f"{measure.empty:g}"
+    needs = f"`{measure.needs}`" if measure.needs else ""
+    cells = (f"`{measure.name}`", measure.meaning, measure.unit, empty, SIGNS[measure.direction], needs)
+    return f"| {' | '.join(cells)} |"
 
 
 def _label(name: str, label: dict) -> Labels:

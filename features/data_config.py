@@ -34,6 +34,67 @@ class Root(Strict):
             return Path(found.origin).parent / self.path
         return Path(self.path)
 
+    def place(self) -> str:
+        """The folder as Spark wants it: an address (s3a://…, hdfs://…) as it stands, or an absolute path."""
+        return self.path if "://" in self.path else str(self.folder().resolve())
+
+
+class Postgres(Strict):
+    """A PostgreSQL database. ``env`` names the environment variable that holds its address: no secret in a YAML."""
+
+    env: str
+
+    def address(self) -> str:
+        """The address. Raises ConfigError when the variable is unset."""
+        if not os.environ.get(self.env):
+            raise ConfigError(
+                f"engine.postgres.env: the environment variable {self.env} is not set; "
+                "set it to postgresql://user:password@host:5432/database"
+            )
+        return os.environ[self.env]
+
+
+class Spark(Strict):
+    """A Spark to start (``master``) or to call (``remote``, Spark Connect), with configuration items of Spark's own."""
+
+    master: str | None = None
+    remote: str | None = None
+    config: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Spark":
+        if self.master and self.remote:
+            raise ValueError("give either `master` (a Spark to start) or `remote` (one to call), not both")
+        if "token=" in (self.remote or ""):
+            raise ValueError("remote: no secret belongs here; leave `remote` out and set SPARK_REMOTE instead")
+        return self
+
+
+class Engine(Strict):
+    """Where the tables are read and rolled up: DuckDB in this process, unless another engine is named."""
+
+    postgres: Postgres | None = None
+    spark: Spark | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_alone(cls, engine: Any) -> Any:
+        if isinstance(engine, str):
+            if engine not in ("duckdb", "spark"):
+                raise ValueError("allowed: duckdb, spark, {postgres: {env: SHOP_DATABASE_URL}}, {spark: {master: …}}")
+            return {"spark": {}} if engine == "spark" else {}
+        return engine
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> "Engine":
+        if self.postgres and self.spark:
+            raise ValueError("give one engine, postgres or spark, not both")
+        return self
+
+    @property
+    def name(self) -> Literal["duckdb", "postgres", "spark"]:
+        return "postgres" if self.postgres else "spark" if self.spark else "duckdb"
+
 
 class Changes(Strict):
     """The history of an attribute: one row a change."""
@@ -69,6 +130,21 @@ class Attribute(Strict):
         return self
 
 
+class Seats(Strict):
+    """How many seats a customer has (an attribute), and whose users take them (a stream with ``users: true``)."""
+
+    attribute: str = "seats"
+    stream: str
+    days: Days = 28
+
+
+class Segments(Strict):
+    """The stream by whose recency, frequency and value customers are told apart, over about so many days."""
+
+    stream: str
+    days: Days = 90
+
+
 class Customers(Strict):
     table: str | None = None
     from_stream: str | None = None
@@ -79,6 +155,8 @@ class Customers(Strict):
     owner: str | None = None
     opted_out: str | None = None
     attributes: dict[str, Attribute] = {}
+    seats: Seats | None = None
+    segments: Segments | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Customers":
@@ -122,6 +200,7 @@ class Stream(Strict):
     known: str | None = None
     until: str | None = None
     entity: str | None = None
+    users: bool = False
     value: str | None = None
     kind: Literal["event", "rating"] = "event"
     role: Literal["behaviour", "contact"] = "behaviour"
@@ -134,13 +213,21 @@ class Stream(Strict):
             raise ValueError("a rating needs a `value` column")
         return self
 
+    @model_validator(mode="after")
+    def _users_are_entities(self) -> "Stream":
+        if self.users and self.entity is None:
+            raise ValueError("users: name the column of the user in `entity`")
+        if self.users and self.kind == "rating":
+            raise ValueError("users: a rating has no active users; leave it out")
+        return self
+
 
 class Data(Strict):
     """``data.yaml``: the tables of one company and what their columns mean."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")
-    root: Root
-    engine: Literal["duckdb"] = "duckdb"
+    root: Root | None = None
+    engine: Engine = Engine()
     timezone: str = "UTC"
     naive_times: str = "UTC"
     history_days: Days = 400
@@ -164,6 +251,8 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Data":
+        if self.root is None and self.engine.name == "duckdb":
+            raise ValueError("root: this key is missing; add it: the folder of the tables")
         origin = self.customers.from_stream
         if origin is not None and origin not in self.streams:
             raise ValueError(f"customers.from_stream: no stream {origin}; streams: {', '.join(self.streams)}")
@@ -175,6 +264,27 @@ class Data(Strict):
             raise ValueError(f"{both.pop()}: a stream and an attribute share this name; rename one")
         return self
 
+    @model_validator(mode="after")
+    def _seats_and_segments_fit(self) -> "Data":
+        seats, segments = self.customers.seats, self.customers.segments
+        if seats:
+            self._is_behaviour("customers.seats.stream", seats.stream)
+            if not self.streams[seats.stream].users:
+                raise ValueError(f"customers.seats.stream: say `users: true` in streams.{seats.stream}")
+            attribute = self.customers.attributes.get(seats.attribute)
+            if attribute is None or attribute.type != "number":
+                raise ValueError(f"customers.seats.attribute: no attribute {seats.attribute} of type number; add it")
+            if seats.days > self.history_days:
+                raise ValueError(f"customers.seats.days: longer than history_days ({self.history_days})")
+        if segments:
+            self._is_behaviour("customers.segments.stream", segments.stream)
+        return self
+
+    def _is_behaviour(self, path: str, name: str) -> None:
+        allowed = [own for own, stream in self.behaviour().items() if stream.kind == "event"]
+        if name not in allowed:
+            raise ValueError(f"{path}: no stream of behaviour {name}; allowed: {', '.join(allowed)}")
+
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
@@ -183,7 +293,9 @@ class Data(Strict):
         """What each part says of the tables, as text: equal text, equal facts. Labels and folders do not matter."""
         parts = {
             "naive_times": self.naive_times,
-            "customers": self.customers.model_dump_json(include={"table", "from_stream", "id", "parent", "known_from"}),
+            "customers": self.customers.model_dump_json(
+                include={"table", "from_stream", "id", "parent", "known_from", "seats"}
+            ),
             "subscriptions": self.subscriptions.model_dump_json() if self.subscriptions else "none",
         }
         streams = {f"streams.{name}": stream for name, stream in self.streams.items()}

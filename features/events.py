@@ -1,64 +1,109 @@
-"""The events of a stream: rows of a table, chosen by ``where``, localised and coded for the rollup."""
+"""The rows of every stream in one form: chosen by ``where``, localised, in whole micro-units."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import groupby
+from operator import add
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import columns
-from features.calendar import NEVER
 from features.config import Scalar
-from features.data_config import Stream
+from features.data_config import Data, Stream
 from features.errors import DataError
-from features.rollup import Events
-from features.sources import Column, Source, Table, fetch, only, require
+from features.sources import Column, Source, Table, fetch, require
 
 LIMIT = 2**63 / 1e6
-_TIMES = ("at", "known", "until")
 
 
-def load(
-    source: Source, stream: str, index: pd.Index, customers: Sequence[str] | None = None, today: int = NEVER
-) -> tuple[Events, dict[str, int]]:
-    """The events of a stream, and how many rows could not be used: counts by reason.
+@dataclass(frozen=True)
+class Rows:
+    """Activity rows of one table: arrays of equal length, None where there is none of it.
 
-    index: the customer ids, whose positions are the codes. customers: only theirs, when given. today: day number; later
-    rows are left out. Raises DataError on a missing column, a wrong type, a table without a row, times or values that
-    are all null.
+    id: text or whole numbers; day, known: int32 local days (known ≥ day; both NEVER without a time); mask: int64, bit i
+    for the i-th stream (None: all rows belong to the one stream); count: int64 (None: one each); until: int32; time:
+    int64 µs; totals: column -> micro-units and number of values, int64; entities: column -> text or whole numbers.
     """
-    spec, where = source.data.streams[stream], f"data.yaml: streams.{stream}"
-    optional = {"known": spec.known, "until": spec.until, "value": spec.value, "entity": spec.entity}
-    named = {"id": spec.id or source.data.customers.id, "at": spec.at}
-    named |= {role: column for role, column in optional.items() if column}
-    label = f"{spec.table} ({stream})"
-    table = _chosen(source, spec, where, named)
-    query: dict[str, Column] = {role: columns.text(table[named[role]]) for role in ("id", "entity") if role in named}
-    for role in (*_TIMES, "value"):
-        if role in named:
-            read = columns.time if role in _TIMES else columns.number
-            query[role] = read(table[named[role]], f"{label}: {named[role]}")
-    rows = fetch(only(table.select(**query), customers), label)
-    if rows.num_rows == 0 and customers is None:
-        raise DataError(f"{label}: no row; give a table with events, or change {where}.where")
-    found, lost = _encode(source, rows, index, label, whole=customers is None)
-    there = found.known <= today
-    lost["after_today"] = int((~there).sum())
-    lost["ending_before_they_begin"] = int((found.until < found.day).sum()) if spec.until else 0
-    return Events(**{name: column[there] for name, column in vars(found).items()}), lost
+
+    id: pa.ChunkedArray
+    day: np.ndarray
+    known: np.ndarray
+    mask: np.ndarray | None = None
+    count: np.ndarray | None = None
+    until: np.ndarray | None = None
+    time: np.ndarray | None = None
+    totals: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    entities: dict[str, pa.ChunkedArray] = field(default_factory=dict)
 
 
-def _chosen(source: Source, spec: Stream, where: str, named: dict[str, str]) -> Table:
-    """The stream's rows, with the looked-up column and without those that ``where`` leaves out."""
+def groups(data: Data) -> list[tuple[str, ...]]:
+    """The streams that are read together: rows of one table with the same times."""
+
+    def origin(name: str) -> str:
+        return data.streams[name].model_dump_json(include={"table", "id", "at", "known", "until", "lookup"})
+
+    return [tuple(names) for _, names in groupby(sorted(data.streams, key=origin), key=origin)]
+
+
+def read(source: Source, names: Sequence[str], customers: Sequence[str] | None = None) -> Iterator[Rows]:
+    """The rows of streams that are read together, batch by batch, in one pass over their table.
+
+    customers: only theirs, when given. Raises DataError on a missing column, a wrong type, a value that is no number.
+    """
+    data = source.data
+    streams = {name: data.streams[name] for name in names}
+    label = f"{streams[names[0]].table} ({', '.join(names)})"
+    table = table_of(source, names[0])
+    roles = {name: roles_of(table, data, name) for name in names}
+    table = columns.only(table, roles[names[0]]["id"], customers)
+    query: dict[str, Column] = {}
+    for role, column in {(role, column) for own in roles.values() for role, column in own.items()}:
+        query[f"{role} {column}"] = typed(table[column], role, f"{label}: {column}")
+    if len(names) > 1 or streams[names[0]].where:
+        bits = [condition(table, streams[name], name).ifelse(2**i, 0) for i, name in enumerate(names)]
+        query["mask"] = reduce(add, bits).cast("int64")
+    chosen = table.select(**query)
+    chosen = chosen.filter(chosen["mask"] > 0) if "mask" in query else chosen
+    chosen = chosen if len(names) > 1 or "mask" not in query else chosen.drop("mask")
+    timed = any(stream.kind == "rating" for stream in streams.values())
+    for batch in source.batches(chosen, label):
+        yield _rows(batch, data, label, timed)
+
+
+def table_of(source: Source, name: str) -> Table:
+    """The table of a stream, with the looked-up column."""
+    spec = source.data.streams[name]
     table = source.table(spec.table)
-    if spec.lookup:
-        table = _with_lookup(source, table, spec, where)
+    return _with_lookup(source, table, spec, f"data.yaml: streams.{name}") if spec.lookup else table
+
+
+def roles_of(table: Table, data: Data, name: str) -> dict[str, str]:
+    """Which column plays which role. Raises DataError when one is not there."""
+    spec, where = data.streams[name], f"data.yaml: streams.{name}"
+    named = {"id": spec.id or data.customers.id, "at": spec.at}
+    named |= {role: getattr(spec, role) for role in ("known", "until", "value", "entity") if getattr(spec, role)}
     require(table, spec.table, {f"{where}.{role}": column for role, column in named.items()})
     require(table, spec.table, {f"{where}.where": column for column in spec.where})
-    for column, allowed in spec.where.items():
-        table = table.filter(_matches(table[column], allowed, f"{where}.where.{column}"))
-    return table
+    return named
+
+
+def typed(column: Column, role: str, label: str) -> Column:
+    """The column as its role needs it. Raises DataError when it cannot be read so."""
+    if role in ("id", "entity"):
+        return columns.key(column)
+    return columns.number(column, label) if role == "value" else columns.time(column, label)
+
+
+def condition(table: Table, spec: Stream, name: str) -> Column:
+    """Whether a row belongs to the stream. Raises DataError when ``where`` does not fit the columns."""
+    tests = [
+        _matches(table[column], allowed, f"data.yaml: streams.{name}.where.{column}")
+        for column, allowed in spec.where.items()
+    ]
+    return reduce(lambda both, test: both & test, tests) if tests else columns.always()
 
 
 def _with_lookup(source: Source, table: Table, spec: Stream, where: str) -> Table:
@@ -92,41 +137,32 @@ def _matches(column: Column, allowed: Scalar | list[Scalar], path: str) -> Colum
     return column.isin(values)
 
 
-def _encode(source: Source, rows: pa.Table, index: pd.Index, label: str, whole: bool) -> tuple[Events, dict[str, int]]:
-    """Codes, local days and micro-units. ``whole``: all rows of the stream, so nulls alone are an error."""
-    customer = pc.index_in(rows["id"], pa.array(index, pa.string()))
-    lost = {
-        "without_time": rows["at"].null_count,
-        "without_id": rows["id"].null_count,
-        "of_unknown_customers": pc.sum(pc.and_(customer.is_null(), rows["id"].is_valid())).as_py() or 0,
-    }
-    if whole and lost["without_time"] == rows.num_rows:
-        raise DataError(f"{label}: all {rows.num_rows:,} time stamps are null; name the column that holds the time")
-    usable = pc.and_(customer.is_valid(), rows["at"].is_valid())
-    rows, customer = rows.filter(usable), customer.filter(usable)
-    present = set(rows.column_names)
-    day, time = columns.days(rows["at"], source.data)
-    known = columns.days(rows["known"], source.data, fill=-(2**31))[0] if "known" in present else day
-    until = columns.days(rows["until"], source.data)[0] if "until" in present else np.zeros(len(day), np.int32)
-    value, valued = _micro(rows, label, whole)
-    entity = np.full(len(day), -1, np.int32)
-    if "entity" in present:
-        codes = rows["entity"].combine_chunks().dictionary_encode().indices
-        entity = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    code = customer.to_numpy().astype(np.int32)
-    return Events(code, day, np.maximum(day, known), time, value, valued, entity, until), lost
+def _rows(batch: pa.Table, data: Data, label: str, timed: bool) -> Rows:
+    """Localised days and micro-units of raw events, whose columns are called role and column."""
+    found: dict[str, dict[str, pa.ChunkedArray]] = {"mask": {}}
+    for name in batch.column_names:
+        role, _, column = name.partition(" ")
+        found.setdefault(role, {})[column] = batch[name]
+    alone = {role: next(iter(own.values())) for role, own in found.items() if own}
+    day, time = columns.days(alone["at"], data)
+    known = np.maximum(day, columns.days(alone["known"], data, fill=-(2**31))[0]) if "known" in alone else day
+    return Rows(
+        alone["id"],
+        day,
+        known,
+        mask=alone["mask"].to_numpy() if "mask" in alone else None,
+        until=columns.days(alone["until"], data)[0] if "until" in alone else None,
+        time=time if timed else None,
+        totals={column: _micro(values, label) for column, values in found.get("value", {}).items()},
+        entities=found.get("entity", {}),
+    )
 
 
-def _micro(rows: pa.Table, label: str, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+def _micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]:
     """Values as int64 micro-units, and which are there."""
-    if "value" not in rows.column_names:
-        return np.zeros(rows.num_rows, np.int64), np.zeros(rows.num_rows, bool)
-    column = rows["value"].cast(pa.float64())
-    valued = column.is_valid().to_numpy()
-    if whole and rows.num_rows and not valued.any():
-        raise DataError(f"{label}: every value is null; name another column or leave `value` out")
+    column = column.cast(pa.float64())
     value = pc.fill_null(column, 0.0).to_numpy()
-    wrong = ~np.isfinite(value) | (np.abs(value) >= LIMIT)
+    wrong = ~(np.abs(value) < LIMIT)
     if wrong.any():
         raise DataError(f"{label}: {wrong.sum():,} values are NaN, infinite or over 9.2e12; use null or rescale")
-    return np.rint(value * 1e6).astype(np.int64), valued
+    return np.rint(value * 1e6).astype(np.int64), column.is_valid().to_numpy().astype(np.int64)

@@ -1,37 +1,105 @@
-"""All facts that one ``data.yaml`` names, read once: customers, subscriptions and the daily activity of each stream."""
+"""All facts that one ``data.yaml`` names: read once, then taken part by part, each part some customers with all theirs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
-from features import customers, events, subscriptions
+from features import attributes, customers, events, subscriptions
+from features.attributes import History
 from features.calendar import NEVER, number
 from features.data_config import Data
-from features.rollup import Activity, daily
+from features.gathered import Calendar, Codes, Gathered
+from features.rollup import Activity
+from features.scratch import Space
 from features.sources import Source
 from features.subscriptions import Subscriptions
+
+CUSTOMERS, ROWS = 4_096, 1_500_000
+KEPT_ROWS = 4_000_000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some customers with all that is known of them: the unit of work. A customer's code is its row number here.
+
+    customers: see ``customers.load``.
+    """
+
+    customers: pd.DataFrame
+    subscriptions: Subscriptions | None
+    attributes: dict[str, History]
+    activity: dict[str, Activity]
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of the customers.
 
-    lost: the rows of each stream that could not be used, by reason. today: a day number; nothing after it was read.
+    lost: the rows of each stream that could not be used, by reason. calendar: when each stream has events. today: a day
+    number; nothing after it was read.
     """
 
-    source: Source
+    data: Data
     customers: pd.DataFrame
     subscriptions: Subscriptions | None
-    activity: dict[str, Activity]
-    lost: dict[str, dict[str, int]]
+    attributes: dict[str, History]
+    gathered: list[Gathered]
     today: int
+    _kept: dict[int, Part] = field(default_factory=dict)
 
     @property
-    def index(self) -> pd.Index:
-        """The customer ids; a position is a code."""
-        return pd.Index(self.customers["id"])
+    def lost(self) -> dict[str, dict[str, int]]:
+        return {name: lost for gathered in self.gathered for name, lost in gathered.lost.items()}
+
+    @cached_property
+    def calendar(self) -> dict[str, Calendar]:
+        return {name: own for gathered in self.gathered for name, own in gathered.calendar.items()}
+
+    def each(self, work: Callable[[Part], T]) -> Iterator[T]:
+        """``work`` done on every part, in the order of the customers, on as many threads as there are cores."""
+        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        waiting: deque[Future[T]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for bounds in self._bounds():
+                waiting.append(pool.submit(lambda bounds=bounds: work(self._part(*bounds))))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def parts(self) -> Iterator[Part]:
+        """Every part, in the order of the customers."""
+        return self.each(lambda part: part)
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        total, people = self._rows(), len(self.customers)
+        size = min(CUSTOMERS, max(64, ROWS * people // max(total, 1)))
+        return [(first, min(first + size, people)) for first in range(0, people, size)]
+
+    def _rows(self) -> int:
+        return sum(gathered.rows for gathered in self.gathered)
+
+    def _part(self, first: int, end: int) -> Part:
+        if first in self._kept:
+            return self._kept[first]
+        part = Part(
+            self.customers.iloc[first:end].reset_index(drop=True),
+            self.subscriptions.part(first, end) if self.subscriptions else None,
+            {name: history.part(first, end) for name, history in self.attributes.items()},
+            {name: own for gathered in self.gathered for name, own in gathered.activity(first, end).items()},
+        )
+        if self._rows() <= KEPT_ROWS:
+            self._kept[first] = part
+        return part
 
 
 def read(data: Data, only: Sequence[str] | None = None, today: date | None = None) -> Facts:
@@ -41,12 +109,14 @@ def read(data: Data, only: Sequence[str] | None = None, today: date | None = Non
     move the end of the data. Only the doors know what day it is.
     """
     limit = number(today) if today else NEVER
-    source = Source(data)
+    source, space = Source(data), Space()
     everyone = customers.load(source, only)
     index = pd.Index(everyone["id"])
     terms = subscriptions.load(source, index, only)
-    activity, lost = {}, {}
-    for name in data.streams:
-        found, lost[name] = events.load(source, name, index, only, limit)
-        activity[name] = daily(found)
-    return Facts(source, everyone, terms, activity, lost, limit)
+    codes, gathered = Codes(index), []
+    for names in events.groups(data):
+        gathered.append(Gathered({name: data.streams[name] for name in names}, codes, space, limit))
+        for rows in events.read(source, names, only):
+            gathered[-1].add(rows)
+        gathered[-1].close(whole=only is None)
+    return Facts(data, everyone, terms, attributes.load(source, index), gathered, limit)

@@ -1,7 +1,9 @@
-"""The compiled loops: moving pointers and prefix sums over one stream's daily activity.
+"""The compiled loops over one stream's daily activity: each touches a row or a key a fixed number of times.
 
-Every function takes rows sorted by customer and day, and keys sorted by customer and as-of day. A row is visible to a
-key when day < as_of, known < as_of and day ≥ as_of − history.
+Rows are sorted by customer and day, keys by customer and as-of day; ``offset[c]`` is the first row of customer c. A row
+is visible to a key when known < as_of (known ≥ day) and day ≥ as_of − history. Seen from a row, the dates that see it in
+a look-back of b days are the interval (known, day + b]; what is added at its start and taken off after its end, summed
+along a customer's dates, is exact for rows known late, whatever the number of dates.
 """
 
 import numpy as np
@@ -11,114 +13,166 @@ NONE = -(2**31)
 
 
 @njit(cache=True, nogil=True)
-def _bounds(sorted_customer: np.ndarray, key_customer: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each key (sorted by customer) the customer's rows [start, end)."""
-    start = np.empty(len(key_customer), np.int64)
-    end = np.empty(len(key_customer), np.int64)
-    row, size = 0, len(sorted_customer)
+def ascending(customer: np.ndarray, as_of: np.ndarray) -> bool:
+    """Whether keys are sorted by customer and date."""
+    for k in range(1, len(customer)):
+        if customer[k] < customer[k - 1] or (customer[k] == customer[k - 1] and as_of[k] < as_of[k - 1]):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def offsets(customer: np.ndarray, size: int) -> np.ndarray:
+    """Where the rows of each customer begin, (size + 1,); customer: sorted codes below ``size``."""
+    start = np.zeros(size + 1, np.int64)
+    for code in customer:
+        start[code + 1] += 1
+    for code in range(size):
+        start[code + 1] += start[code]
+    return start
+
+
+@njit(cache=True, nogil=True)
+def weigh(
+    customer: np.ndarray, day: np.ndarray, known: np.ndarray, weights: np.ndarray, days: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of ``weights`` (rows, q) over the rows before each row, those known late left out: (rows + 1, q).
+
+    Column ``days`` of the weights is filled in: 1 where a day begins. Also says for each customer's row whether any
+    is late, as the position of every late row.
+    """
+    rows, size = weights.shape
+    before = np.zeros((rows + 1, size), np.int64)
+    late = np.empty(rows, np.int64)
+    number = 0
+    for i in range(rows):
+        weights[i, days] = i == 0 or customer[i] != customer[i - 1] or day[i] != day[i - 1]
+        on_time = known[i] == day[i]
+        if not on_time:
+            late[number] = i
+            number += 1
+        for q in range(size):
+            before[i + 1, q] = before[i, q] + (weights[i, q] if on_time else 0)
+    return before, late[:number].copy()
+
+
+@njit(cache=True, nogil=True)
+def _after(as_of: np.ndarray, first: int, end: int, day: int) -> int:
+    """The first key of [first, end) whose date is later than the day, else ``end``."""
+    while first < end:
+        middle = (first + end) // 2
+        if as_of[middle] > day:
+            end = middle
+        else:
+            first = middle + 1
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _groups(key_customer: np.ndarray) -> np.ndarray:
+    """Where the keys of each customer begin, and the end."""
+    starts = np.empty(len(key_customer) + 1, np.int64)
+    number = 0
     for k in range(len(key_customer)):
-        c = key_customer[k]
-        if k > 0 and key_customer[k - 1] == c:
-            start[k], end[k] = start[k - 1], end[k - 1]
-            continue
-        while row < size and sorted_customer[row] < c:
-            row += 1
-        start[k] = row
-        while row < size and sorted_customer[row] == c:
-            row += 1
-        end[k] = row
-    return start, end
-
-
-@njit(cache=True, nogil=True)
-def _prefixes(
-    customer: np.ndarray, day: np.ndarray, count: np.ndarray, valued: np.ndarray, total: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Sums over the rows before each row: of count, valued and total, and of the days that begin."""
-    sums = np.zeros((3, len(day) + 1), np.int64)
-    fresh = np.zeros(len(day) + 1, np.int64)
-    for i in range(len(day)):
-        new_day = i == 0 or customer[i] != customer[i - 1] or day[i] != day[i - 1]
-        fresh[i + 1] = fresh[i] + new_day
-        sums[0, i + 1] = sums[0, i] + count[i]
-        sums[1, i + 1] = sums[1, i] + valued[i]
-        sums[2, i + 1] = sums[2, i] + total[i]
-    return sums, fresh
-
-
-@njit(cache=True, nogil=True)
-def _ends(day: np.ndarray, known: np.ndarray, low: int, high: int, as_of: int) -> tuple[int, int]:
-    """The first and the last visible day among the rows [low, high), NONE and NONE without one."""
-    while high > low and known[high - 1] >= as_of:
-        high -= 1
-    if high == low:
-        return NONE, NONE
-    while known[low] >= as_of:
-        low += 1
-    return day[low], day[high - 1]
+        if k == 0 or key_customer[k] != key_customer[k - 1]:
+            starts[number] = k
+            number += 1
+    starts[number] = len(key_customer)
+    return starts[: number + 1]
 
 
 @njit(cache=True, nogil=True)
 def cumulate(
-    customer: np.ndarray,
+    offset: np.ndarray,
     day: np.ndarray,
     known: np.ndarray,
-    count: np.ndarray,
-    valued: np.ndarray,
-    total: np.ndarray,
+    weights: np.ndarray,
+    before: np.ndarray,
+    late: np.ndarray,
     key_customer: np.ndarray,
     as_of: np.ndarray,
     lookbacks: np.ndarray,
-    history: int,
-) -> tuple[np.ndarray, ...]:
-    keys, size = len(key_customer), len(lookbacks)
-    counts = np.zeros((keys, size), np.int64)
-    days = np.zeros((keys, size), np.int64)
-    values = np.zeros((keys, size), np.int64)
-    totals = np.zeros((keys, size), np.int64)
-    latest = np.full(keys, NONE, np.int64)
-    first = np.full(keys, NONE, np.int64)
-    start, end = _bounds(customer, key_customer)
-    lows = np.zeros(size, np.int64)
-    sums, fresh = _prefixes(customer, day, count, valued, total)
-    delay, longest = 0, np.searchsorted(lookbacks, history)
-    high = 0
-    for k in range(keys):
-        a = as_of[k]
-        if k == 0 or key_customer[k] != key_customer[k - 1]:
-            high = start[k]
-            lows[:] = start[k]
-            delay = 0
-            for i in range(start[k], end[k]):
-                delay = max(delay, known[i] - day[i])
-        while high < end[k] and day[high] < a:
-            high += 1
-        for b in range(size):
-            floor = a - min(lookbacks[b], history)
-            while lows[b] < high and day[lows[b]] < floor:
-                lows[b] += 1
-            counts[k, b] = sums[0, high] - sums[0, lows[b]]
-            values[k, b] = sums[1, high] - sums[1, lows[b]]
-            totals[k, b] = sums[2, high] - sums[2, lows[b]]
-            days[k, b] = fresh[high] - fresh[lows[b]]
-        row = high - 1
-        while row >= start[k] and day[row] >= a - delay:
-            if known[row] >= a:
-                new_day = fresh[row + 1] - fresh[row]
-                for b in range(size):
-                    if row >= lows[b]:
-                        counts[k, b] -= count[row]
-                        values[k, b] -= valued[row]
-                        totals[k, b] -= total[row]
-                        days[k, b] -= new_day
-            row -= 1
-        first[k], latest[k] = _ends(day, known, lows[longest], high, a)
-    return counts, days, values, totals, latest, first
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per key and look-back the sums of the visible rows' weights, (q, l, k), the latest and the first visible day.
+
+    lookbacks: ascending, the last one is the history.
+    """
+    quantities, size, keys = weights.shape[1], len(lookbacks), len(as_of)
+    sums = np.zeros((quantities, size, keys), np.int64)
+    latest, first = np.full(keys, NONE, np.int64), np.full(keys, NONE, np.int64)
+    lows, running = np.zeros(size, np.int64), np.zeros((quantities, size), np.int64)
+    history = lookbacks[size - 1]
+    groups = _groups(key_customer)
+    for g in range(len(groups) - 1):
+        key, last_key = groups[g], groups[g + 1]
+        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
+        if begin == end:
+            continue
+        late_row = np.searchsorted(late, begin)
+        has_late = late_row < len(late) and late[late_row] < end
+        running[:] = 0
+        while late_row < len(late) and late[late_row] < end:
+            i = late[late_row]
+            late_row += 1
+            seen = _after(as_of, key, last_key, known[i])
+            if seen == last_key:
+                continue
+            if as_of[seen] <= day[i] + history:
+                latest[seen] = max(latest[seen], day[i])
+            for b in range(size):
+                gone = _after(as_of, seen, last_key, day[i] + lookbacks[b])
+                for q in range(quantities):
+                    sums[q, b, seen] += weights[i, q]
+                    if gone < last_key:
+                        sums[q, b, gone] -= weights[i, q]
+        lows[:] = begin
+        high, newest, newest_late = begin, NONE, NONE
+        for k in range(key, last_key):
+            a = as_of[k]
+            while high < end and day[high] < a:
+                if known[high] == day[high]:
+                    newest = day[high]
+                high += 1
+            for b in range(size):
+                floor, low = a - lookbacks[b], lows[b]
+                while low < high and day[low] < floor:
+                    low += 1
+                lows[b] = low
+                for q in range(quantities):
+                    if has_late:
+                        running[q, b] += sums[q, b, k]
+                    sums[q, b, k] = before[high, q] - before[low, q] + running[q, b]
+            newest_late = max(newest_late, latest[k])
+            seen_last = max(newest, newest_late)
+            latest[k] = seen_last if seen_last >= a - history else NONE
+            if latest[k] != NONE:
+                low = lows[size - 1]
+                while known[low] >= a:
+                    low += 1
+                first[k] = day[low]
+    return sums, latest, first
+
+
+@njit(cache=True, nogil=True)
+def seen(offset: np.ndarray, day: np.ndarray, known: np.ndarray, as_of: np.ndarray, days: int) -> np.ndarray:
+    """Whether a row is visible in the ``days`` before each date: bool (customers, dates); as_of ascends."""
+    customers, dates = len(offset) - 1, len(as_of)
+    found = np.zeros((customers, dates), np.bool_)
+    for c in range(customers):
+        covered = np.int64(2**31)
+        for i in range(offset[c + 1] - 1, offset[c] - 1, -1):
+            if known[i] < covered:
+                first = _after(as_of, 0, dates, known[i])
+                while first < dates and as_of[first] <= min(day[i] + days, covered):
+                    found[c, first] = True
+                    first += 1
+                covered = np.int64(known[i])
+    return found
 
 
 @njit(cache=True, nogil=True)
 def last(
-    customer: np.ndarray,
+    offset: np.ndarray,
     day: np.ndarray,
     known: np.ndarray,
     valued: np.ndarray,
@@ -132,12 +186,11 @@ def last(
     keys = len(key_customer)
     last, before = np.zeros(keys, np.int64), np.zeros(keys, np.int64)
     rated = np.zeros(keys, np.int64)
-    start, end = _bounds(customer, key_customer)
     for k in range(keys):
-        a = as_of[k]
+        a, start, end = as_of[k], offset[key_customer[k]], offset[key_customer[k] + 1]
         found_day, best = NONE, -1
-        row = np.searchsorted(day[start[k] : end[k]], a) + start[k] - 1
-        while row >= start[k] and day[row] >= a - history:
+        row = np.searchsorted(day[start:end], a) + start - 1
+        while row >= start and day[row] >= a - history:
             if known[row] < a and valued[row] > 0:
                 if day[row] != found_day and best >= 0:
                     if rated[k] == 1:
@@ -156,55 +209,148 @@ def last(
 
 
 @njit(cache=True, nogil=True)
+def _accumulate(table: np.ndarray, key: int, last_key: int) -> None:
+    for b in range(len(table)):
+        for k in range(key + 1, last_key):
+            table[b, k] += table[b, k - 1]
+
+
+@njit(cache=True, nogil=True)
 def distinct(
-    customer: np.ndarray,
+    offset: np.ndarray,
     entity: np.ndarray,
     day: np.ndarray,
     known: np.ndarray,
     key_customer: np.ndarray,
     as_of: np.ndarray,
     lookbacks: np.ndarray,
+    skip: np.ndarray,
+) -> np.ndarray:
+    """The number of entities with a visible row in [as_of − lookbacks[b], as_of − skip[b]): int64 (l, k).
+
+    Rows are sorted by customer, entity, day. Going back through an entity's rows, each adds the dates that no later
+    row of the entity covers: what lies before the smallest start so far.
+    """
+    size, keys = len(lookbacks), len(as_of)
+    out = np.zeros((size, keys), np.int64)
+    covered = np.zeros(size, np.int64)
+    groups = _groups(key_customer)
+    for g in range(len(groups) - 1):
+        key, last_key = groups[g], groups[g + 1]
+        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
+        for row in range(end - 1, begin - 1, -1):
+            if row == end - 1 or entity[row] != entity[row + 1]:
+                covered[:] = 2**31
+            for b in range(size):
+                since = max(known[row], day[row] + skip[b])
+                if since >= covered[b]:
+                    continue
+                first = _after(as_of, key, last_key, since)
+                gone = _after(as_of, first, last_key, min(day[row] + lookbacks[b], covered[b]))
+                covered[b] = since
+                if first < gone:
+                    out[b, first] += 1
+                    if gone < last_key:
+                        out[b, gone] -= 1
+        _accumulate(out, key, last_key)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _place(tree: np.ndarray, size: int, leaf: int, step: int, day: int) -> None:
+    """Give an entity ``step`` more visible days, and keep the largest (days, last day) of all at the tree's root."""
+    place = size + leaf
+    days, latest = (tree[place] >> 32) + step, max(tree[place] & (2**32 - 1), np.int64(day) - NONE)
+    tree[place] = (days << 32) | latest if days else 0
+    while place > 1:
+        place //= 2
+        tree[place] = max(tree[2 * place], tree[2 * place + 1])
+
+
+@njit(cache=True, nogil=True)
+def busiest(
+    offset: np.ndarray,
+    entity: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    key_customer: np.ndarray,
+    as_of: np.ndarray,
     history: int,
 ) -> np.ndarray:
-    """The number of entities whose last visible day lies within each look-back."""
-    keys, size = len(key_customer), len(lookbacks)
-    out = np.zeros((keys, size), np.int64)
-    start, end = _bounds(customer, key_customer)
-    for k in range(keys):
-        a = as_of[k]
-        row = end[k] - 1
-        while row >= start[k]:
-            who, found = entity[row], False
-            while row >= start[k] and entity[row] == who:
-                if not found and day[row] < a and known[row] < a:
-                    found = True
-                    for b in range(size):
-                        if day[row] >= a - min(lookbacks[b], history):
-                            out[k, b] += 1
-                row -= 1
+    """The last visible day of the entity with the most visible days, of those equal the latest: int64 (k,).
+
+    Rows are sorted by customer, entity, day, known. A day of an entity counts for the dates in (known, day + history]:
+    it waits in the list of the first of them and in that of the first after them.
+    """
+    keys = len(as_of)
+    out = np.full(keys, NONE, np.int64)
+    base = offset[key_customer[0]] if keys else 0
+    rows = offset[key_customer[keys - 1] + 1] - base if keys else 0
+    leaf, tree = np.empty(rows, np.int64), np.empty(2 * rows + 2, np.int64)
+    lists, following = np.full((2, keys + 1), -1, np.int64), np.empty((2, rows), np.int64)
+    groups = _groups(key_customer)
+    for g in range(len(groups) - 1):
+        key, last_key = groups[g], groups[g + 1]
+        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
+        size = 0
+        for row in range(begin, end):
+            if row == begin or entity[row] != entity[row - 1]:
+                size += 1
+            elif day[row] == day[row - 1]:
+                continue
+            first = _after(as_of, key, last_key, known[row])
+            gone = _after(as_of, first, last_key, day[row] + history)
+            if first < gone:
+                leaf[row - base] = size - 1
+                for turn, k in ((0, first), (1, gone)):
+                    if k < last_key:
+                        following[turn, row - base] = lists[turn, k]
+                        lists[turn, k] = row
+        tree[: 2 * size] = 0
+        for k in range(key, last_key):
+            for turn in range(2):
+                row = lists[turn, k]
+                while row >= 0:
+                    _place(tree, size, leaf[row - base], 1 - 2 * turn, day[row])
+                    row = following[turn, row - base]
+            if size and tree[1]:
+                out[k] = (tree[1] & (2**32 - 1)) + NONE
     return out
 
 
 @njit(cache=True, nogil=True)
 def still_open(
-    customer: np.ndarray,
+    offset: np.ndarray,
     day: np.ndarray,
     known: np.ndarray,
     until: np.ndarray,
     key_customer: np.ndarray,
     as_of: np.ndarray,
     history: int,
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray]:
     """How many intervals are open, and the age in days of the oldest."""
-    keys = len(key_customer)
-    number, oldest = np.zeros(keys, np.int64), np.zeros(keys, np.int64)
-    start, end = _bounds(customer, key_customer)
-    for k in range(keys):
-        a = as_of[k]
-        for row in range(start[k], end[k]):
-            if day[row] >= a:
-                break
-            if day[row] >= a - history and known[row] < a and until[row] >= a:
-                number[k] += 1
-                oldest[k] = max(oldest[k], a - day[row])
-    return number, oldest
+    keys = len(as_of)
+    number, oldest = np.zeros((1, keys), np.int64), np.zeros(keys, np.int64)
+    groups = _groups(key_customer)
+    for g in range(len(groups) - 1):
+        key, last_key = groups[g], groups[g + 1]
+        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
+        for row in range(begin, end):
+            first = _after(as_of, key, last_key, known[row])
+            gone = _after(as_of, first, last_key, min(until[row], day[row] + history))
+            if first < gone:
+                number[0, first] += 1
+                if gone < last_key:
+                    number[0, gone] -= 1
+        _accumulate(number, key, last_key)
+        low = begin
+        for k in range(key, last_key):
+            a = as_of[k]
+            while low < end and min(until[low], day[low] + history) < a:
+                low += 1
+            row = low
+            while number[0, k] and (known[row] >= a or min(until[row], day[row] + history) < a):
+                row += 1
+            if number[0, k]:
+                oldest[k] = a - day[row]
+    return number[0], oldest

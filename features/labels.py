@@ -6,64 +6,57 @@ outcome is mature when the tables are observed until July 9th.
 
 import numpy as np
 
-from features.calendar import NEVER, number
+from features.calendar import number
 from features.errors import DataError
+from features.facts import Facts, Part
 from features.rollup import Activity
 from features.snapshot_config import Event, Increase, SnapshotConfig, SubscriptionEnd
-from features.subscriptions import Subscriptions
 
 
 def of(
-    config: SnapshotConfig,
-    activity: dict[str, Activity],
-    subscriptions: Subscriptions | None,
-    customer: np.ndarray,
-    as_of: np.ndarray,
-    today: int = NEVER,
+    config: SnapshotConfig, part: Part, customer: np.ndarray, as_of: np.ndarray, observed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The outcome of each key and whether it falls inside the gap.
 
-    customer, as_of: int32 (k,); today: nothing is mature beyond it; returns float64 (k,) of 1, 0 or NaN (immature),
-    and bool (k,).
+    customer, as_of: int32 (k,); observed: ``observed_until``; returns float64 (k,) of 1, 0 or NaN (immature), and
+    bool (k,).
     """
     outcome = config.outcome
     begin = as_of.astype(np.int64) + outcome.gap_days
     end = begin + outcome.horizon_days
     if isinstance(outcome, Increase):
-        happened = _increased(outcome, activity[outcome.stream], customer, as_of, begin, end)
+        happened = _increased(outcome, part.activity[outcome.stream], customer, as_of, begin, end)
         in_gap = np.zeros(len(happened), bool)
     elif isinstance(outcome, SubscriptionEnd):
-        assert subscriptions is not None
-        who, ended = subscriptions.lapses(config.grace_days)
+        assert part.subscriptions is not None
+        who, ended = part.subscriptions.lapses(config.grace_days)
         happened = _any(who, ended, customer, begin, end)
         in_gap = _any(who, ended, customer, as_of, begin)
     else:
-        streams = [activity[name] for name in outcome.streams]
+        streams = [part.activity[name] for name in outcome.streams]
         happened = np.any([_any(s.customer, s.day, customer, begin, end) for s in streams], axis=0)
         in_gap = np.any([_any(s.customer, s.day, customer, as_of, begin) for s in streams], axis=0)
         if not isinstance(outcome, Event):
             happened = ~happened
-    mature = as_of + config.span_days <= observed_until(config, activity, subscriptions, today)
+    mature = as_of + config.span_days <= observed
     return np.where(mature, happened.astype(float), np.nan), in_gap
 
 
-def observed_until(
-    config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None, today: int = NEVER
-) -> int:
+def observed_until(config: SnapshotConfig, known: Facts) -> int:
     """The day (exclusive) until which every outcome table is observed: what the tables show, never beyond today."""
-    return min(today, _observed(config, activity, subscriptions))
+    return min(known.today, _observed(config, known))
 
 
-def _observed(config: SnapshotConfig, activity: dict[str, Activity], subscriptions: Subscriptions | None) -> int:
+def _observed(config: SnapshotConfig, known: Facts) -> int:
     if config.data.observed_until:
         return number(config.data.observed_until)
     if isinstance(config.outcome, SubscriptionEnd):
-        assert subscriptions is not None
-        return subscriptions.observed_until()
+        assert known.subscriptions is not None
+        return known.subscriptions.observed_until()
     for name in config.outcome.streams:
-        if not len(activity[name].known):
+        if not len(known.calendar[name].days):
             raise DataError(f"{name}: no event of a known customer, so the outcome is never seen; check its id column")
-    return min(int(activity[name].known.max()) for name in config.outcome.streams)
+    return min(known.calendar[name].known_until for name in config.outcome.streams)
 
 
 def _positions(customer: np.ndarray, day: np.ndarray, key_customer: np.ndarray, key_day: np.ndarray) -> np.ndarray:

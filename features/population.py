@@ -1,44 +1,44 @@
 """Who is at risk on each as-of date, by facts known before it: the spine. A silent customer has a row."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from features.rollup import Activity
-from features.snapshot_config import Population
+from features import kernel
+from features.facts import Part
+from features.snapshot_config import Population, Seen
 from features.subscriptions import Subscriptions
-from features.windows import compute
 
-AT_RISK, LEAVING, OPTED_OUT = "at_risk", "already_leaving", "opted_out"
+AT_RISK, LEAVING, OPTED_OUT = 0, 1, 2
+STATUS = np.array(["at_risk", "already_leaving", "opted_out"], dtype=object)
 
 
-def spine(
-    population: Population,
-    customers: pd.DataFrame,
-    activity: dict[str, Activity],
-    subscriptions: Subscriptions | None,
-    as_of: Sequence[int],
-) -> pd.DataFrame:
-    """The keys on the given days: columns code, day, status (at_risk, already_leaving, opted_out), by day and code.
+@dataclass(frozen=True)
+class Spine:
+    """Keys sorted by customer and day: codes and day numbers, int32 (k,), and the status of each, int8 (k,), a place in STATUS."""
 
-    customers: see ``customers.load``; as_of: day numbers.
-    """
-    since = first_known(customers, subscriptions)
-    parts = []
-    for day in sorted(as_of):
-        if population.seen:
-            inside = _seen(population.seen.streams, population.seen.days, activity, len(customers), day)
-            leaving = np.zeros(len(customers), bool)
-        else:
-            assert subscriptions is not None
-            inside, leaving = _subscribed(subscriptions, len(customers), day)
-        inside &= (customers["known_from"].to_numpy() < day) & (day - since >= population.min_tenure_days)
-        code = np.flatnonzero(inside).astype(np.int32)
-        status = np.where(leaving[code], LEAVING, AT_RISK).astype(object)
-        status[customers["opted_out"].to_numpy()[code]] = OPTED_OUT
-        parts.append(pd.DataFrame({"code": code, "day": np.int32(day), "status": status}))
-    return pd.concat(parts, ignore_index=True)
+    customer: np.ndarray
+    day: np.ndarray
+    status: np.ndarray
+
+
+def spine(population: Population, part: Part, days: np.ndarray) -> Spine:
+    """The keys of a part's customers on the given days (int32, ascending)."""
+    people = part.customers
+    leaving = np.zeros((len(people), len(days)), bool)
+    if population.seen:
+        inside = _seen(population.seen, part, days)
+    else:
+        assert part.subscriptions is not None
+        inside, leaving = _subscribed(part.subscriptions, len(people), days)
+    since = first_known(people, part.subscriptions)
+    inside &= people["known_from"].to_numpy()[:, None] < days
+    inside &= days - since[:, None] >= population.min_tenure_days
+    customer, date = np.nonzero(inside)
+    status = leaving[customer, date].astype(np.int8)
+    status[people["opted_out"].to_numpy()[customer]] = OPTED_OUT
+    return Spine(customer.astype(np.int32), days[date], status)
 
 
 def first_known(customers: pd.DataFrame, subscriptions: Subscriptions | None) -> np.ndarray:
@@ -49,16 +49,19 @@ def first_known(customers: pd.DataFrame, subscriptions: Subscriptions | None) ->
     return subscriptions.tenure_start(len(customers)).astype(np.int64)
 
 
-def _seen(streams: Sequence[str], days: int, activity: dict[str, Activity], customers: int, day: int) -> np.ndarray:
-    everyone = np.arange(customers, dtype=np.int32)
-    when = np.full(customers, day, np.int32)
-    counts = [compute(activity[stream], everyone, when, [("count", days)], days)[:, 0] for stream in streams]
-    return np.sum(counts, axis=0) > 0
+def _seen(seen: Seen, part: Part, days: np.ndarray) -> np.ndarray:
+    found = np.zeros((len(part.customers), len(days)), bool)
+    for stream in seen.streams:
+        activity = part.activity[stream]
+        offset = kernel.offsets(activity.customer, len(part.customers))
+        found |= kernel.seen(offset, activity.day, activity.known, days, seen.days)
+    return found
 
 
-def _subscribed(subscriptions: Subscriptions, customers: int, day: int) -> tuple[np.ndarray, np.ndarray]:
-    active, leaving = subscriptions.active(day), subscriptions.leaving(day)
-    inside, staying = np.zeros(customers, bool), np.zeros(customers, bool)
-    inside[subscriptions.customer[active]] = True
-    staying[subscriptions.customer[active & ~leaving]] = True
+def _subscribed(subscriptions: Subscriptions, customers: int, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    inside, staying = np.zeros((2, customers, len(days)), bool)
+    for date, day in enumerate(days):
+        active, leaving = subscriptions.active(day), subscriptions.leaving(day)
+        inside[subscriptions.customer[active], date] = True
+        staying[subscriptions.customer[active & ~leaving], date] = True
     return inside, inside & ~staying

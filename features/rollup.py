@@ -1,41 +1,28 @@
-"""Events to daily activity: what happened on which local day, and since which day it was known."""
+"""Activity rows to daily activity: what happened on which local day, and since which day it was known. Compiled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from features.calendar import NEVER
 from features.errors import DataError
 
-__all__ = ["NEVER", "Activity", "Events", "daily"]
+__all__ = ["NEVER", "Activity", "Events", "counting_sort", "daily"]
+
+
+def _none(kind: type) -> Any:
+    return field(default_factory=lambda: np.zeros(0, kind))
 
 
 @dataclass(frozen=True)
 class Events:
-    """Events of one stream, in any order; arrays of equal length n.
+    """Activity rows of one stream, in any order; arrays of equal length n. A raw event has count 1.
 
-    customer: int32 code; day, known: int32 local day occurred and known (known ≥ day); time: int64 µs, orders the
-    events of a day; value: int64 micro-units where ``valued``; entity: int32 code or -1; until: int32 day of the end
-    or NEVER.
-    """
-
-    customer: np.ndarray
-    day: np.ndarray
-    known: np.ndarray
-    time: np.ndarray
-    value: np.ndarray
-    valued: np.ndarray
-    entity: np.ndarray
-    until: np.ndarray
-
-
-@dataclass(frozen=True)
-class Activity:
-    """Daily activity of one stream, in three tables of parallel arrays.
-
-    The first: one row per customer, day, known day, with the ``count``, the number of values ``valued``, their
-    ``total`` (micro-units) and the value that is last by (time, value). entity_*: one row per customer, entity, day,
-    known day. open_*: one row per event whose end is after the day it began. Rows are sorted by these columns.
+    customer: int32 code; day, known: int32 local day occurred and known (known ≥ day); count, valued: int64 number of
+    events and of values; total: int64 sum of the values in micro-units. Empty where the stream has none: time, int64 µs,
+    orders the values of a day; entity, int32 code or -1; until, int32 day of the end or NEVER.
     """
 
     customer: np.ndarray
@@ -44,69 +31,162 @@ class Activity:
     count: np.ndarray
     valued: np.ndarray
     total: np.ndarray
-    last_time: np.ndarray
-    last: np.ndarray
-    entity_customer: np.ndarray
-    entity: np.ndarray
-    entity_day: np.ndarray
-    entity_known: np.ndarray
-    open_customer: np.ndarray
-    open_day: np.ndarray
-    open_known: np.ndarray
-    open_until: np.ndarray
+    time: np.ndarray = _none(np.int64)
+    entity: np.ndarray = _none(np.int32)
+    until: np.ndarray = _none(np.int32)
 
 
-def _starts(*columns: np.ndarray) -> np.ndarray:
-    """Where a new combination of the sorted columns begins."""
-    if len(columns[0]) == 0:
-        return np.zeros(0, np.int64)
-    new = np.zeros(len(columns[0]), bool)
-    new[0] = True
-    for column in columns:
-        new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new)
+@dataclass(frozen=True)
+class Activity:
+    """Daily activity of one stream, in three tables of parallel arrays.
+
+    The first: one row per customer, day, known day, with the ``count``, the number of values ``valued``, their
+    ``total`` (micro-units) and, where events carry a time, the value that is last by (time, value). entity_*: one row
+    per customer, entity, day, known day. open_*: one row per event whose end is after the day it began. Rows are
+    sorted by these columns.
+    """
+
+    customer: np.ndarray
+    day: np.ndarray
+    known: np.ndarray
+    count: np.ndarray
+    valued: np.ndarray
+    total: np.ndarray
+    last_time: np.ndarray = _none(np.int64)
+    last: np.ndarray = _none(np.int64)
+    entity_customer: np.ndarray = _none(np.int32)
+    entity: np.ndarray = _none(np.int32)
+    entity_day: np.ndarray = _none(np.int32)
+    entity_known: np.ndarray = _none(np.int32)
+    open_customer: np.ndarray = _none(np.int32)
+    open_day: np.ndarray = _none(np.int32)
+    open_known: np.ndarray = _none(np.int32)
+    open_until: np.ndarray = _none(np.int32)
+
+    def part(self, first: int, end: int) -> "Activity":
+        """That of the customers with a code in [first, end), which become 0 and up."""
+        cut = dict[str, np.ndarray]()
+        for prefix in ("", "entity_", "open_"):
+            customer = getattr(self, f"{prefix}customer")
+            low, high = np.searchsorted(customer, [first, end])
+            names = [name for name in vars(self) if _table(name) == prefix]
+            cut |= {name: getattr(self, name)[low:high] for name in names}
+            cut[f"{prefix}customer"] = cut[f"{prefix}customer"] - np.int32(first)
+        return Activity(**cut)
 
 
-def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    return np.add.reduceat(values, starts) if len(starts) else np.zeros(0, np.int64)
+def _table(column: str) -> str:
+    """The prefix of the table a column of Activity belongs to."""
+    return next((prefix for prefix in ("entity_", "open_") if f"{column}_".startswith(prefix)), "")
 
 
 def daily(events: Events) -> Activity:
-    """Roll events up to daily activity. The result does not depend on the order of the events.
+    """Roll activity rows up to daily activity. The result does not depend on their order, nor on an earlier roll-up.
 
     Raises DataError when a customer's sums could leave the range of int64 micro-units.
     """
-    value = np.where(events.valued, events.value, 0)
-    if np.abs(value.astype(np.float64)).sum() >= 2.0**62:
-        raise DataError("values: their sum is over 4.6e12; sums are exact in int64 micro-units: rescale the column")
-    keys = (value, events.time, events.valued, events.known, events.day, events.customer)
-    order = np.lexsort(keys)
-    customer, day, known = events.customer[order], events.day[order], events.known[order]
-    starts = _starts(customer, day, known)
-    ends = np.append(starts[1:], len(order)) - 1 if len(starts) else starts
-    valued = events.valued[order].astype(np.int64)
-    with_entity = np.flatnonzero(events.entity >= 0)
-    columns = (events.known, events.day, events.entity, events.customer)
-    by_entity = with_entity[np.lexsort([column[with_entity] for column in columns])]
-    seen = by_entity[_starts(*(column[by_entity] for column in reversed(columns)))]
-    with_end = np.flatnonzero(events.until > events.day)
-    columns = (events.until, events.known, events.day, events.customer)
-    opened = with_end[np.lexsort([column[with_end] for column in columns])]
-    return Activity(
-        customer=customer[starts],
-        day=day[starts],
-        known=known[starts],
-        count=np.diff(np.append(starts, len(order))),
-        valued=_sums(valued, starts),
-        total=_sums(value[order], starts),
-        last_time=events.time[order][ends],
-        last=value[order][ends],
-        entity_customer=events.customer[seen],
-        entity=events.entity[seen],
-        entity_day=events.day[seen],
-        entity_known=events.known[seen],
-        open_customer=events.customer[opened],
-        open_day=events.day[opened],
-        open_known=events.known[opened],
-        open_until=events.until[opened],
+    keys = (events.day, events.customer) if events.known is events.day else (events.known, events.day, events.customer)
+    order = _sorted(np.arange(len(events.day)), *keys)
+    columns = (events.customer, events.day, events.known, events.count, events.valued, events.total, events.time)
+    *rolled, largest = _roll(order, *columns)
+    if largest >= 2.0**62:
+        raise DataError("values: one customer's sum is over 4.6e12; sums are exact in int64 micro-units: rescale them")
+    names = ("customer", "day", "known", "count", "valued", "total", "last_time", "last")
+    return Activity(**dict(zip(names, rolled)), **_entities(events), **_opened(events))
+
+
+def _entities(events: Events) -> dict[str, np.ndarray]:
+    rows = np.flatnonzero(events.entity >= 0)
+    keys = (events.known, events.day, events.entity, events.customer)
+    order = _sorted(rows, *keys)
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
+    order = order[new]
+    named = {"customer": events.customer, "": events.entity, "day": events.day, "known": events.known}
+    return {f"entity_{name}".rstrip("_"): column[order] for name, column in named.items()}
+
+
+def _opened(events: Events) -> dict[str, np.ndarray]:
+    rows = np.flatnonzero(events.until > events.day[: len(events.until)])
+    order = _sorted(rows, events.until, events.known, events.day, events.customer) if len(rows) else rows
+    named = {"customer": events.customer, "day": events.day, "known": events.known, "until": events.until}
+    return {f"open_{name}": column[order] for name, column in named.items()}
+
+
+def _sorted(rows: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """The rows in the order of the last key, then the one before it, and so on."""
+    for key in keys:
+        rows = counting_sort(rows, key)
+    return rows
+
+
+@njit(cache=True, nogil=True)
+def counting_sort(rows: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Row numbers rearranged so that ``key`` (int32) ascends, stable; a counting sort where the range allows it."""
+    if len(rows) == 0:
+        return rows
+    low = high = np.int64(key[rows[0]])
+    sorted_already = True
+    for place in range(1, len(rows)):
+        value = np.int64(key[rows[place]])
+        sorted_already &= value >= key[rows[place - 1]]
+        low, high = min(low, value), max(high, value)
+    if sorted_already:
+        return rows
+    if high - low > 8 * len(rows) + 100_000:
+        return rows[np.argsort(key[rows], kind="mergesort")]
+    first = np.zeros(high - low + 2, np.int64)
+    for row in rows:
+        first[key[row] - low + 1] += 1
+    for cell in range(1, len(first)):
+        first[cell] += first[cell - 1]
+    out = np.empty_like(rows)
+    for row in rows:
+        out[first[key[row] - low]] = row
+        first[key[row] - low] += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _roll(
+    order: np.ndarray,
+    customer: np.ndarray,
+    day: np.ndarray,
+    known: np.ndarray,
+    count: np.ndarray,
+    valued: np.ndarray,
+    total: np.ndarray,
+    time: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """One row per customer, day and known day of the ordered rows; last, the largest sum of absolute values."""
+    rows, timed = len(order), len(time) > 0
+    who, when, since = np.empty(rows, np.int32), np.empty(rows, np.int32), np.empty(rows, np.int32)
+    sums = np.zeros((3, rows), np.int64)
+    moment, last = np.zeros(rows if timed else 0, np.int64), np.zeros(rows if timed else 0, np.int64)
+    at, own, largest = -1, 0.0, 0.0
+    for row in order:
+        if at < 0 or who[at] != customer[row] or when[at] != day[row] or since[at] != known[row]:
+            own = 0.0 if at < 0 or who[at] != customer[row] else own
+            at += 1
+            who[at], when[at], since[at] = customer[row], day[row], known[row]
+        if timed and valued[row] > 0:
+            if sums[1, at] == 0 or (time[row], total[row]) > (moment[at], last[at]):
+                moment[at], last[at] = time[row], total[row]
+        sums[0, at] += count[row]
+        sums[1, at] += valued[row]
+        sums[2, at] += total[row]
+        own += abs(float(total[row]))
+        largest = max(largest, own)
+    n = at + 1
+    timed_rows = n if timed else 0
+    return (
+        who[:n].copy(),
+        when[:n].copy(),
+        since[:n].copy(),
+        sums[0, :n].copy(),
+        sums[1, :n].copy(),
+        sums[2, :n].copy(),
+        moment[:timed_rows].copy(),
+        last[:timed_rows].copy(),
+        largest,
     )

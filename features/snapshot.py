@@ -1,25 +1,28 @@
 """Spine + windows + attributes (+ outcomes): one table, one row per customer and as-of date."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from features import catalogue, customers, facts, population, windows
+from features import catalogue, facts, population, windows
 from features import labels as outcomes
 from features.calendar import NEVER, as_of_dates, day_of, number
 from features.catalogue import Feature
+from features.customers import ALWAYS
 from features.errors import DataError
-from features.facts import Facts
-from features.rollup import Activity
+from features.facts import Facts, Part
+from features.gathered import Calendar
 from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 
-_KEYS = ("customer_id", "unit", "as_of")
 SIDE = ("name", "owner", "renewal", "last_contact")
+_OF_STREAMS = {measure.name for measure in catalogue.MEASURES}
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,33 @@ class Snapshot:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the whole content: the same numbers give the same hash on any number of threads."""
-        digest = hashlib.sha256()
-        for name in self.frame.columns:
-            column = self.frame[name]
-            digest.update(f"{name}:{len(column)}\n".encode())
-            if column.dtype == np.float64:
-                values = column.to_numpy() + 0.0
-                digest.update(np.where(np.isnan(values), np.nan, values).tobytes())
-            elif column.dtype.kind == "M":
-                digest.update(column.to_numpy().astype("datetime64[s]").astype(np.int64).tobytes())
-            else:
-                text = column.astype(object).where(column.notna(), "\x00")
-                digest.update("\x1f".join(text).encode())
-        return digest.hexdigest()
+        """See ``fingerprint``."""
+        return fingerprint([self.frame])
+
+
+def fingerprint(frames: Iterable[pd.DataFrame]) -> str:
+    """SHA-256 of the content of a snapshot that may come in parts: its columns and its rows, in whatever order.
+
+    The same numbers give the same hash on any number of threads and on every engine.
+    """
+    digest, rows = hashlib.sha256(), []
+    for place, frame in enumerate(frames):
+        if place == 0:
+            digest.update("\n".join(frame.columns).encode())
+        plain = {name: _plain(frame[name]) for name in frame.columns}
+        rows.append(pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy())
+    digest.update(np.sort(np.concatenate(rows)).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(column: pd.Series) -> np.ndarray:
+    """One form of zero, of nothing, of text and of time."""
+    if column.dtype == np.float64:
+        values = column.to_numpy() + 0.0
+        return np.where(np.isnan(values), np.nan, values)
+    if column.dtype.kind == "M":
+        return column.to_numpy().astype("datetime64[s]")
+    return column.astype(object).where(column.notna(), None).to_numpy()
 
 
 def build(
@@ -65,127 +81,121 @@ def build(
 
     known: facts read before, to save reading again. Raises DataError or ConfigError on bad input.
     """
-    if not as_of:
-        raise DataError("no as-of date; the data are shorter than the longest window")
-    columns = catalogue.features(config)
     known = known or facts.read(config.data, customers)
-    days = [number(day) for day in as_of]
-    spine = population.spine(config.population, known.customers, known.activity, known.subscriptions, days)
-    spine = spine.sort_values(["day", "code"], ignore_index=True)
-    ids = known.index.to_numpy(dtype=object)
-    left_out = spine[spine["status"] != population.AT_RISK]
-    left_out = pd.DataFrame(
-        {
-            "customer_id": ids[left_out["code"]],
-            "as_of": _dates(left_out["day"].to_numpy()),
-            "status": left_out["status"].to_numpy(),
-        }
-    )
-    spine = spine[spine["status"] == population.AT_RISK]
-    code, day = spine["code"].to_numpy(np.int32), spine["day"].to_numpy(np.int32)
-    outcome = None
-    if labels:
-        outcome, in_gap = outcomes.of(config, known.activity, known.subscriptions, code, day, known.today)
-        code, day, outcome = code[~in_gap], day[~in_gap], outcome[~in_gap]
-    frame = _side(known, ids, code, day)
-    if outcome is not None:
-        frame["outcome"] = outcome
-    frame |= _windows(config, known, columns, code, day) | _own(known, columns, code, day)
-    ordered = {name: frame[name] for name in (*_KEYS, *(["outcome"] if labels else []), *SIDE)}
-    return Snapshot(pd.DataFrame(ordered | {f.name: frame[f.name] for f in columns}), columns, left_out)
+    made = Recipe(config, as_of, labels, known)
+    pieces = list(known.each(made.piece))
+    frame, left_out = (_ordered([side[place] for side in pieces]) for place in (0, 1))
+    return Snapshot(frame, made.features, left_out)
 
 
-def dates(config: SnapshotConfig, known: Facts | None = None) -> list[date]:
-    """All as-of dates the data allow, oldest first; the newest may be immature.
-
-    They begin where the longest window lies within the data, or at ``as_of.first``.
-    """
-    known = known or facts.read(config.data)
-    first = _first_day(config, known) + config.windows.days[-1]
-    if config.as_of.first:
-        first = max(_first_day(config, known) + 1, number(config.as_of.first))
-    return as_of_dates(config.as_of.every, day_of(first), latest(config, known))
+def parts(config: SnapshotConfig, as_of: Sequence[date], known: Facts, labels: bool = False) -> Iterator[pa.Table]:
+    """The rows of ``build``, one table per part of the customers, ordered by customer_id and as_of within it."""
+    for rows, _ in known.each(Recipe(config, as_of, labels, known).piece):
+        yield rows
 
 
-def latest(config: SnapshotConfig, known: Facts | None = None) -> date:
-    """The day after the newest observed event: the newest as-of date the data allow."""
-    known = known or facts.read(config.data)
-    return day_of(max(int(activity.day.max()) for activity in _behaviour(config, known)) + 1)
+def _ordered(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    frame = pa.concat_tables(tables).to_pandas()
+    return frame.sort_values(["as_of", "customer_id"], kind="stable", ignore_index=True)
 
 
-def _first_day(config: SnapshotConfig, known: Facts) -> int:
-    return min(int(activity.day.min()) for activity in _behaviour(config, known))
+class Recipe:
+    """How any part of the customers becomes rows: what the parts do not know of each other is settled here."""
+
+    def __init__(self, config: SnapshotConfig, as_of: Sequence[date], labels: bool, known: Facts):
+        if not as_of:
+            raise DataError("no as-of date; the data are shorter than the longest window")
+        self.config, self.labels = config, labels
+        self.features = catalogue.features(config)
+        self.days = np.unique(np.array([number(day) for day in as_of], np.int32))
+        self.observed = outcomes.observed_until(config, known) if labels else NEVER
+
+    def piece(self, part: Part) -> tuple[pa.Table, pa.Table]:
+        """The rows of a part's customers, and those in sight but not at risk."""
+        spine = population.spine(self.config.population, part, self.days)
+        risk = spine.status == population.AT_RISK
+        keys = Keys(self.config, part, self.days, spine.customer[~risk], spine.day[~risk])
+        left_out = pa.table({**keys.names("customer_id"), "as_of": _dates(keys.day), "status": population.STATUS[spine.status[~risk]]})
+        customer, day, outcome = spine.customer[risk], spine.day[risk], None
+        if self.labels:
+            outcome, in_gap = outcomes.of(self.config, part, customer, day, self.observed)
+            customer, day, outcome = customer[~in_gap], day[~in_gap], outcome[~in_gap]
+        keys = Keys(self.config, part, self.days, customer, day)
+        columns = keys.names("customer_id", "unit") | {"as_of": _dates(day)}
+        columns |= {} if outcome is None else {"outcome": outcome}
+        return pa.table(columns | keys.side() | keys.measured(self.features)), left_out
 
 
-def _behaviour(config: SnapshotConfig, known: Facts) -> list[Activity]:
-    found = [known.activity[name] for name in config.data.behaviour() if len(known.activity[name].day)]
-    if not found:
-        raise DataError("no event of any stream belongs to a known customer; check the id columns in data.yaml")
-    return found
+@dataclass(frozen=True)
+class Keys:
+    """Keys of one part, sorted by customer and day, and every column that follows from them."""
 
+    config: SnapshotConfig
+    part: Part
+    days: np.ndarray
+    customer: np.ndarray
+    day: np.ndarray
 
-def _dates(days: np.ndarray) -> np.ndarray:
-    return days.astype("datetime64[D]").astype("datetime64[s]")
+    def names(self, *columns: str) -> dict[str, pa.Array]:
+        """Columns of the customer table, customer_id first called id there."""
+        people, code = self.part.customers, pa.array(self.customer)
+        return {name: pa.array(people[name.removeprefix("customer_")], pa.string()).take(code) for name in columns}
 
+    def side(self) -> dict[str, pa.Array | np.ndarray]:
+        """The columns that are not features: names, the next renewal, the last contact."""
+        contact = np.full(len(self.day), np.nan)
+        for name, stream in self.config.data.streams.items():
+            if stream.role == "contact":
+                activity = self.part.activity[name]
+                found = windows.compute(activity, self.customer, self.day, [("recency", None)], 3_650)[:, 0]
+                contact = np.fmin(contact, found)
+        last = _dates(self.day - np.nan_to_num(contact).astype(np.int64))
+        nothing = np.datetime64("NaT", "s")
+        renewal = np.where(self.renewal == NEVER, nothing, _dates(self.renewal))
+        return self.names("name", "owner") | {"renewal": renewal, "last_contact": np.where(np.isnan(contact), nothing, last)}
 
-def _side(known: Facts, ids: np.ndarray, code: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns that are not features: keys, names, the next renewal, the last contact."""
-    people = known.customers
-    side = {"customer_id": ids[code], "as_of": _dates(day)}
-    side |= {name: people[name].to_numpy(dtype=object)[code] for name in ("unit", "name", "owner")}
-    renewal = _by_date(_next_renewal, known, code, day)
-    side["renewal"] = np.where(renewal == NEVER, np.datetime64("NaT", "s"), _dates(renewal))
-    contact = np.full(len(code), np.nan)
-    for name, stream in known.source.data.streams.items():
-        if stream.role == "contact":
-            found = windows.compute(known.activity[name], code, day, [("recency", None)], 3_650)[:, 0]
-            contact = np.fmin(contact, found)
-    last = _dates(day - np.nan_to_num(contact).astype(np.int64))
-    side["last_contact"] = np.where(np.isnan(contact), np.datetime64("NaT", "s"), last)
-    return side
+    def measured(self, features: Sequence[Feature]) -> dict[str, np.ndarray | pa.Array]:
+        """One column per feature, in their order."""
+        found = {}
+        for name in self.config.data.behaviour():
+            own = [f for f in features if f.source == name and f.measure in _OF_STREAMS]
+            wanted = [(feature.measure, feature.days) for feature in own]
+            history = self.config.data.history_days
+            values = windows.compute(self.part.activity[name], self.customer, self.day, wanted, history)
+            found |= {feature.name: values[:, i] for i, feature in enumerate(own)}
+        return {f.name: found[f.name] if f.name in found else self._own(f) for f in features}
 
-
-def _windows(
-    config: SnapshotConfig, known: Facts, columns: Sequence[Feature], code: np.ndarray, day: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The behaviour windows, stream by stream."""
-    out: dict[str, np.ndarray] = {}
-    for name in config.data.behaviour():
-        own = [feature for feature in columns if feature.source == name and feature.measure != "attribute"]
-        wanted = [(feature.measure, feature.days) for feature in own]
-        values = windows.compute(known.activity[name], code, day, wanted, config.data.history_days)
-        out |= {feature.name: values[:, i] for i, feature in enumerate(own)}
-    return out
-
-
-def _own(known: Facts, columns: Sequence[Feature], code: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
-    """Attributes and the customer's own measures, as of the date."""
-    out: dict[str, np.ndarray] = {}
-    for feature in columns:
+    def _own(self, feature: Feature) -> np.ndarray | pa.Array:
+        """An attribute, or a measure of the customer, as of the date."""
         if feature.measure == "attribute":
-            out[feature.name] = customers.attribute(known.source, feature.name, known.index, code, day)
-        elif feature.measure == "tenure_days":
-            since = population.first_known(known.customers, known.subscriptions)[code]
-            tenure = day - since
-            out[feature.name] = np.where((tenure >= 0) & (since > customers.ALWAYS), tenure.astype(float), np.nan)
-        elif feature.measure == "days_to_renewal":
-            renewal = _by_date(_next_renewal, known, code, day)
-            out[feature.name] = np.where(renewal == NEVER, np.nan, renewal - day.astype(float))
-        elif feature.measure == "value":
-            out[feature.name] = _by_date(_active_value, known, code, day)
-    return out
+            values = self.part.attributes[feature.name].at(self.customer, self.day)
+            return pa.array(values, pa.string()) if feature.kind == "category" else values
+        return _OWN[feature.measure](self)
+
+    @property
+    def tenure(self) -> np.ndarray:
+        since = population.first_known(self.part.customers, self.part.subscriptions)[self.customer]
+        tenure = self.day - since
+        return np.where((tenure >= 0) & (since > ALWAYS), tenure.astype(float), np.nan)
+
+    @cached_property
+    def renewal(self) -> np.ndarray:
+        return self._by_date(_next_renewal, NEVER)
+
+    def _by_date(self, measure: Callable[[Subscriptions, int, int], np.ndarray], otherwise: float) -> np.ndarray:
+        """One number per key from a function of (subscriptions, customers, day) that gives one number per customer."""
+        terms, people = self.part.subscriptions, len(self.part.customers)
+        if terms is None:
+            return np.full(len(self.day), float(otherwise))
+        table = np.stack([measure(terms, people, int(day)) for day in self.days], axis=1)
+        return table[self.customer, np.searchsorted(self.days, self.day)]
 
 
-def _by_date(
-    measure: Callable[[Subscriptions, int, int], np.ndarray], known: Facts, code: np.ndarray, day: np.ndarray
-) -> np.ndarray:
-    """One number per key from a function of (subscriptions, customers, day) that gives one number per customer."""
-    out = np.full(len(code), float(NEVER))
-    if known.subscriptions is not None:
-        for one in np.unique(day):
-            rows = day == one
-            out[rows] = measure(known.subscriptions, len(known.customers), int(one))[code[rows]]
-    return out
+_OWN: dict[str, Callable[[Keys], np.ndarray]] = {
+    "tenure_days": lambda keys: keys.tenure,
+    "days_to_renewal": lambda keys: np.where(keys.renewal == NEVER, np.nan, keys.renewal - keys.day.astype(float)),
+    "value": lambda keys: keys._by_date(_active_value, NEVER),
+}
 
 
 def _next_renewal(terms: Subscriptions, customers: int, day: int) -> np.ndarray:
@@ -200,3 +210,33 @@ def _active_value(terms: Subscriptions, customers: int, day: int) -> np.ndarray:
     rows = terms.active(day)
     np.add.at(value, terms.customer[rows], terms.value[rows])
     return value
+
+
+def _dates(days: np.ndarray) -> np.ndarray:
+    return (days.astype(np.int64) * 86_400).view("datetime64[s]")
+
+
+def dates(config: SnapshotConfig, known: Facts | None = None) -> list[date]:
+    """All as-of dates the data allow, oldest first; the newest may be immature.
+
+    They begin where the longest window lies within the data, or at ``as_of.first``.
+    """
+    known = known or facts.read(config.data)
+    earliest = min(int(calendar.days[0]) for calendar in _behaviour(config, known))
+    first = earliest + config.windows.days[-1]
+    if config.as_of.first:
+        first = max(earliest + 1, number(config.as_of.first))
+    return as_of_dates(config.as_of.every, day_of(first), latest(config, known))
+
+
+def latest(config: SnapshotConfig, known: Facts | None = None) -> date:
+    """The day after the newest observed event: the newest as-of date the data allow."""
+    known = known or facts.read(config.data)
+    return day_of(max(int(calendar.days[-1]) for calendar in _behaviour(config, known)) + 1)
+
+
+def _behaviour(config: SnapshotConfig, known: Facts) -> list[Calendar]:
+    found = [known.calendar[name] for name in config.data.behaviour() if len(known.calendar[name].days)]
+    if not found:
+        raise DataError("no event of any stream belongs to a known customer; check the id columns in data.yaml")
+    return found

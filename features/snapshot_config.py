@@ -1,6 +1,7 @@
 """Which customers, which dates, which windows and which outcome: the questions a model's YAML asks of the data."""
 
 from datetime import date
+from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -116,11 +117,7 @@ class SnapshotConfig(Strict):
             raise ValueError(
                 "population or outcome speaks of subscriptions; name the table in data.yaml: subscriptions"
             )
-        if 2 * self.windows.days[-1] > self.data.history_days:
-            raise ValueError(
-                f"windows.days: {self.windows.days[-1]} is over half of history_days ({self.data.history_days}); "
-                "a trend compares a window with the one before it: shorten the window or raise history_days"
-            )
+        self._trends_fit_the_history()
         outcome = self.outcome
         if not isinstance(outcome, Increase):
             return self
@@ -129,6 +126,18 @@ class SnapshotConfig(Strict):
         if outcome.measure == "sum" and self.data.streams[outcome.stream].value is None:
             raise ValueError(f"outcome.measure: stream {outcome.stream} has no value to sum; use count")
         return self
+
+    def _trends_fit_the_history(self) -> None:
+        history, longest = self.data.history_days, self.windows.days[-1]
+        if longest > history:
+            raise ValueError(f"windows.days: {longest} is over history_days ({history}); shorten the window or raise it")
+        trends = [f"{stream}_trend_{longest}d" for stream in self.data.behaviour()]
+        left_out = all(any(fnmatchcase(trend, pattern) for pattern in self.exclude) for trend in trends)
+        if 2 * longest > history and not left_out:
+            raise ValueError(
+                f"windows.days: {longest} is over half of history_days ({history}); a trend compares a window with the "
+                f'one before it: shorten the window, raise history_days, or exclude ["*_trend_{longest}d"]'
+            )
 
     @property
     def grace_days(self) -> int:

@@ -1,68 +1,54 @@
-"""Tables through Ibis on DuckDB: Parquet, CSV and DuckDB files."""
+"""Tables through Ibis: files by DuckDB, PostgreSQL, Spark. What an engine says of a failure becomes one line."""
 
-import glob
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import duckdb
-import ibis
 import pyarrow as pa
-from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 from ibis.expr.types import Value as Column
 
+from features import engines
 from features.data_config import Data
 from features.errors import ConfigError, DataError
 
 __all__ = ["Column", "Source", "Table", "fetch", "only", "require"]
 
+_SPEAKERS = {"_duckdb", "duckdb", "grpc", "ibis", "psycopg", "py4j", "pyarrow", "pyspark", "sqlglot"}
+
 
 class Source:
-    """The tables that one ``data.yaml`` names. Reads only; every failure is a DataError that says where."""
+    """The tables that one ``data.yaml`` names, on its engine. Reads only; every failure is a DataError that says where.
+
+    Raises ConfigError when the engine is not installed or its settings name nothing.
+    """
 
     def __init__(self, data: Data):
         self.data = data
+        self.name = data.engine.name
         try:
-            self.folder = data.root.folder()
+            with _told(f"engine {self.name}", "be reached", "check data.yaml: engine"):
+                self.engine = engines.KINDS[self.name](data)
         except ConfigError as error:
             raise ConfigError(f"data.yaml: {error}") from None
-        threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1
-        self.connection = ibis.duckdb.connect(threads=int(threads))
-        self.attached: dict[str, str] = {}
 
     def table(self, name: str) -> Table:
-        """A table by its name in the YAML: a Parquet or CSV file or glob, or ``file.duckdb:table``."""
-        try:
-            if ".duckdb:" in name:
-                file, _, inner = name.rpartition(":")
-                path = self._existing(name, file)[0]
-                if path not in self.attached:
-                    self.attached[path] = f"file_{len(self.attached)}"
-                    self.connection.attach(path, self.attached[path], read_only=True)
-                return self.connection.table(inner, database=(self.attached[path], "main"))
-            paths = self._existing(name, name)
-            if name.endswith((".csv", ".csv.gz")):
-                return self.connection.read_csv(paths, all_varchar=True, header=True)
-            return self.connection.read_parquet(paths)
-        except (duckdb.Error, IbisError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{name}: cannot be read ({reason}); give a Parquet, CSV or DuckDB table") from None
+        """A table by its name in the YAML: a file, a glob of files, ``file.duckdb:table``, or a table of a database."""
+        with _told(name):
+            return self.engine.table(name)
 
-    def _existing(self, name: str, file: str) -> list[str]:
-        if not file.endswith((".parquet", ".csv", ".csv.gz", ".duckdb")):
-            raise DataError(f"{name}: unknown kind of table; allowed: *.parquet, *.csv, *.csv.gz, file.duckdb:table")
-        paths = sorted(glob.glob(str(self.folder / file)))
-        if not paths:
-            raise DataError(f"{name}: no such file in {self.folder}; check data.yaml: root and the table's name")
-        return paths
+    def batches(self, table: Table, name: str) -> Iterator[pa.Table]:
+        """The rows of a query in pieces, as they come, never all at once. Raises DataError when the engine cannot.
+
+        Read one query to its end before the next one of the same source.
+        """
+        return _pieces(table, name)
 
 
 def fetch(table: Table, name: str) -> pa.Table:
-    """Run the query. Raises DataError when the engine cannot."""
-    try:
-        return table.to_pyarrow()
-    except (duckdb.Error, IbisError) as error:
-        raise DataError(f"{name}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
+    """Run the query: for results that fit in memory. Raises DataError when the engine cannot."""
+    with _told(name):
+        pieces = list(_pieces(table, name, whole=True))
+    return pa.concat_tables(pieces) if pieces else table.schema().to_pyarrow().empty_table()
 
 
 def require(table: Table, name: str, columns: dict[str, str]) -> None:
@@ -76,3 +62,29 @@ def require(table: Table, name: str, columns: dict[str, str]) -> None:
 def only(table: Table, customers: Sequence[str] | None) -> Table:
     """The rows of these customers, by the column ``id``; all rows when None."""
     return table if customers is None else table.filter(table["id"].isin(list(customers)))
+
+
+def _pieces(table: Table, name: str, whole: bool = False) -> Iterator[pa.Table]:
+    with _told(name):
+        schema = table.schema().to_pyarrow()
+        for batch in engines.read(table, whole):
+            yield pa.Table.from_batches([batch]).cast(schema)
+
+
+@contextmanager
+def _told(name: str, what: str = "be read", remedy: str = "check the table") -> Iterator[None]:
+    """Whatever an engine raises inside becomes one line; an error of our own passes."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _SPEAKERS:
+            raise
+        raise DataError(f"{name}: cannot {what} ({_reason(error)}); {remedy}") from None
+
+
+def _reason(error: Exception) -> str:
+    """The first thing an engine says, without its traces."""
+    java = getattr(error, "java_exception", None)
+    text = (java.getMessage() if java is not None else None) or str(error) or type(error).__name__
+    line = next(filter(None, (part.strip() for part in text.splitlines())), type(error).__name__)
+    return line if len(line) <= 240 else line[:239] + "…"

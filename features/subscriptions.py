@@ -10,12 +10,13 @@ from features import columns
 from features.calendar import NEVER
 from features.customers import ALWAYS
 from features.errors import DataError
-from features.sources import Source, fetch, only, require
+from features.sources import Source, fetch, require
 
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """One row per subscription, arrays of equal length; days are day numbers, NEVER where there is none.
+    """One row per subscription, ordered by customer and start, arrays of equal length; days are day numbers, NEVER where
+    there is none.
 
     ``end`` is the first day without service; ``notice`` is the day on which the end was announced.
     """
@@ -27,6 +28,12 @@ class Subscriptions:
     notice: np.ndarray
     renewal: np.ndarray
     value: np.ndarray
+
+    def part(self, first: int, end: int) -> "Subscriptions":
+        """Those of the customers with a code in [first, end), which become 0 and up."""
+        low, high = np.searchsorted(self.customer, [first, end])
+        cut = {name: column[low:high] for name, column in vars(self).items()}
+        return Subscriptions(**(cut | {"customer": cut["customer"] - np.int32(first)}))
 
     def active(self, as_of: int) -> np.ndarray:
         """Which rows are active on the as-of date, by what was known before it: bool (n,)."""
@@ -79,8 +86,7 @@ def load(source: Source, index: pd.Index, some: Sequence[str] | None = None) -> 
     query["id"] = columns.text(table[wanted["id"]])
     if spec.value:
         query["value"] = columns.number(table[spec.value], f"{spec.table}: {spec.value}")
-    table = table.select(**query)
-    rows = fetch(only(table, some), spec.table)
+    rows = fetch(columns.only(table, wanted["id"], some).select(**query), spec.table)
     if rows.num_rows == 0 and some is None:
         raise DataError(f"{spec.table}: no subscription in it; give a table with one row a subscription")
     customer = index.get_indexer(rows["id"].to_pandas())
@@ -99,6 +105,6 @@ def load(source: Source, index: pd.Index, some: Sequence[str] | None = None) -> 
     value = rows["value"].to_pandas().to_numpy(np.float64, na_value=0.0) if spec.value else np.zeros(len(start))
     notice = never if day["notice"] is None else day["notice"]
     renewal = never if day["renewal"] is None else day["renewal"]
-    ours = customer >= 0
     arrays = (customer.astype(np.int32), start, end, known, notice, renewal, value)
-    return Subscriptions(*(array[ours] for array in arrays))
+    order = np.lexsort(arrays[::-1])
+    return Subscriptions(*(array[order[customer[order] >= 0]] for array in arrays))

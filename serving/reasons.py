@@ -23,6 +23,8 @@ BESIDE = {
     "change": ("last",),
     "open": ("oldest_open_days",),
     "oldest_open_days": ("open",),
+    "new_users": ("distinct",),
+    "key_user_quiet": ("recency",),
 }
 BESIDE_LONGER = ("mean", "distinct")
 

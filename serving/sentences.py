@@ -16,6 +16,7 @@ Facts = Mapping[str, Fact]
 Choice = tuple[str, str, dict[str, Any]]
 COUNTS_BELOW = 10
 STEADY_PERCENT = 9
+STEADY_SLOPE = 0.05
 USUAL_SPIKE = 0.5
 
 
@@ -73,11 +74,19 @@ def _written(name: str, value: Any, feature: Feature, lang: Language) -> str:
         return _plural(vocabulary["times"], value)
     if name == "long_window":
         return _plural(vocabulary["window"], value)
-    if name == "entities":
-        entity = feature.family.removeprefix(f"{feature.source}_").removesuffix("_id").replace("_", " ")
-        known = vocabulary["entity"].get(entity, entity)
-        return _plural(vocabulary["entities"], value, entity=entity if lang == "en" and value == 1 else known)
+    if name == "in_a_row":
+        return _plural(vocabulary["weeks"], value)
+    if name in ("entities", "newcomers"):
+        return _plural(vocabulary[name], value, entity=_entity(feature, lang, many=value != 1))
+    if name == "entity":
+        return _entity(feature, lang, many=False)
     return f"{abs(value):.1f}" if name == "deviation" else number(value)
+
+
+def _entity(feature: Feature, lang: Language, many: bool) -> str:
+    """The noun of a stream's entity, in English as it stands before a plural s."""
+    noun = feature.family.removeprefix(f"{feature.source}_").removesuffix("_id").replace("_", " ")
+    return noun if lang == "en" and not many else words(lang)["entity"].get(noun, noun)
 
 
 def _plural(forms: Mapping[str, str], value: float, **more: str) -> str:
@@ -106,6 +115,12 @@ def _choose(feature: Feature, facts: Facts) -> Choice:
         return measure, _sign(value, "above", "usual", "below", USUAL_SPIKE), {"deviation": value}
     if measure in ("last", "change"):
         return _rating(facts)
+    if measure in ("slope", "decline_weeks"):
+        return _weekly(measure, value)
+    if measure in ("new_users", "key_user_quiet"):
+        return _users(measure, facts)
+    if measure == "seats_used":
+        return measure, "some" if value > 0 else "none", {"percent": round(100 * value)}
     if measure in ("open", "oldest_open_days"):
         return _open(facts)
     if measure == "days_to_renewal":
@@ -163,6 +178,24 @@ def _silence(measure: str, facts: Facts) -> Choice:
     if long:
         return "gap_ratio", "full", {"ago": recency, "gap": gap, "ratio": ratio}
     return "recency", "usual", {"ago": recency, "gap": gap}
+
+
+def _weekly(measure: str, value: Any) -> Choice:
+    if measure == "slope":
+        return measure, _sign(value, "rose", "steady", "fell", STEADY_SLOPE), {"step": abs(value)}
+    return measure, "none" if value < 1 else "one" if value == 1 else "many", {"in_a_row": value}
+
+
+def _users(measure: str, facts: Facts) -> Choice:
+    value, everyone, others = facts[measure], facts.get("distinct"), facts.get("recency")
+    if measure == "new_users":
+        if everyone is None or float(everyone) < 2:
+            return measure, "some" if value else "none", {"newcomers": value}
+        return measure, "among" if value else "none_among", {"entities": everyone, "new": value}
+    numbers = {"entity": 1, "ago": value}
+    if others is not None and float(others) < float(value or 0):
+        return measure, "alone", {**numbers, "since": others}
+    return measure, "yesterday" if value == 1 else "some", numbers
 
 
 def _rating(facts: Facts) -> Choice:

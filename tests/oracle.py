@@ -90,11 +90,50 @@ def gap_ratio(events: list[Event], as_of: int, window: None) -> float | None:
 
 
 def spike(events: list[Event], as_of: int, window: None) -> float:
-    weeks = [len(between(events, as_of - 7 * (k + 1), as_of - 7 * k)) for k in range(9)]
+    weeks = weekly(events, as_of, 9)
     now, past = weeks[0], weeks[1:]
     average = sum(past) / len(past)
     variance = sum((week - average) ** 2 for week in past) / len(past)
     return (now - average) / math.sqrt(variance + 1)
+
+
+def weekly(events: list[Event], as_of: int, weeks: int) -> list[int]:
+    """Events of the last 7 days, of the 7 before them, and so on."""
+    return [len(between(events, as_of - 7 * (k + 1), as_of - 7 * k)) for k in range(weeks)]
+
+
+def slope(events: list[Event], as_of: int, window: None) -> float:
+    points = [(-k, number) for k, number in enumerate(weekly(events, as_of, 8))]
+    x_mean = Fraction(sum(x for x, _ in points), 8)
+    y_mean = Fraction(sum(y for _, y in points), 8)
+    covariance = sum((x - x_mean) * (y - y_mean) for x, y in points)
+    return float(covariance / sum((x - x_mean) ** 2 for x, _ in points))
+
+
+def decline_weeks(events: list[Event], as_of: int, window: None) -> float:
+    weeks = weekly(events, as_of, 9)
+    number = 0
+    while number < 8 and weeks[number] < weeks[number + 1]:
+        number += 1
+    return number
+
+
+def users(events: list[Event]) -> dict[int, set[int]]:
+    """Every known entity with its active days."""
+    found: dict[int, set[int]] = {}
+    for event in events:
+        if event.entity >= 0:
+            found.setdefault(event.entity, set()).add(event.day)
+    return found
+
+
+def new_users(events: list[Event], as_of: int, window: int) -> float:
+    return sum(min(days) >= as_of - window for days in users(events).values())
+
+
+def key_user_quiet(events: list[Event], as_of: int, window: None) -> float | None:
+    ranked = sorted((len(days), max(days)) for days in users(events).values())
+    return as_of - ranked[-1][1] if ranked else None
 
 
 def last(events: list[Event], as_of: int, window: None) -> float | None:
@@ -120,6 +159,10 @@ def oldest_open_days(events: list[Event], as_of: int, window: None) -> float:
     return max((as_of - event.day for event in still_open(events, as_of)), default=0)
 
 
+def seats_used(events: list[Event], as_of: int, window: int, seats: float | None) -> float | None:
+    return distinct(events, as_of, window) / seats if seats else None
+
+
 MEASURES: dict[str, Callable[..., float | None]] = {
     "count": count,
     "days": days,
@@ -132,12 +175,16 @@ MEASURES: dict[str, Callable[..., float | None]] = {
     "gap": gap,
     "gap_ratio": gap_ratio,
     "spike": spike,
+    "slope": slope,
+    "decline_weeks": decline_weeks,
+    "new_users": new_users,
+    "key_user_quiet": key_user_quiet,
     "last": last,
     "change": change,
     "open": open_,
     "oldest_open_days": oldest_open_days,
 }
-WINDOWED = ("count", "days", "sum", "mean", "distinct", "trend")
+WINDOWED = ("count", "days", "sum", "mean", "distinct", "new_users", "trend")
 
 
 def compute(

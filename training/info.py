@@ -3,6 +3,7 @@
 from typing import Literal
 
 from features.config import Strict
+from features.segments import Cuts
 from features.snapshot_config import Outcome, Population, Windows
 from training.columns import Column
 from training.value import Capacity, Value
@@ -39,6 +40,7 @@ class Info(Strict):
     holdout: float
     base_rate: float
     metrics: dict[str, Metric]
+    segments: Cuts | None = None
     fingerprint: str
     versions: dict[str, str]
     customers_with_outcome: int

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from features import segments
 from training.bundle import Bundle, seal
 from training.columns import Column
 from training.evaluate import Say, fit_named, inputs
@@ -28,7 +29,24 @@ def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
             scores=np.quantile(scores, np.linspace(0, 1, 1001)).tolist(),
             features={table.columns[i]["name"]: _spread(table.columns[i], table.matrix[:, i]) for i in own},
         )
-        return seal(_info(evaluation, fitted.model.kind, columns), fitted.model, fitted.calibrator, reference)
+        info = _info(evaluation, fitted.model.kind, columns, _cuts(evaluation, say))
+        return seal(info, fitted.model, fitted.calibrator, reference)
+
+
+def _cuts(evaluation: Evaluation, say: Say) -> segments.Cuts | None:
+    """The quintiles behind the customers' segments; None where the features they are made of are left out."""
+    config, rows = evaluation.config, evaluation.rows
+    recipe = segments.recipe(config.data, config.windows.days)
+    if recipe is None:
+        return None
+    values = config.data.streams[recipe.stream].value is not None
+    wanted = segments.columns(recipe.stream, recipe.days, monetary=values)
+    there = {column["name"]: position for position, column in enumerate(rows.columns)}
+    missing = [column for column in wanted.values() if column not in there]
+    if missing:
+        say(f"no segments in the lists: `exclude` leaves out {', '.join(missing)}")
+        return None
+    return segments.fit({role: rows.matrix[:, there[column]] for role, column in wanted.items()}, recipe)
 
 
 def _spread(column: Column, values: np.ndarray) -> Spread:
@@ -42,7 +60,7 @@ def _spread(column: Column, values: np.ndarray) -> Spread:
     return Spread(nulls=nulls, deciles=deciles)
 
 
-def _info(evaluation: Evaluation, kind: Kind, columns: list[Column]) -> Info:
+def _info(evaluation: Evaluation, kind: Kind, columns: list[Column], cuts: segments.Cuts | None) -> Info:
     config, table = evaluation.config, evaluation.rows
     settings = ("model", "population", "outcome", "grace_days", "windows", "value", "capacity", "holdout")
     return Info(
@@ -56,6 +74,7 @@ def _info(evaluation: Evaluation, kind: Kind, columns: list[Column]) -> Info:
         meaning=config.data.meaning(),
         base_rate=round(float(table.outcome.mean()), 6),
         metrics=evaluation.metrics,
+        segments=cuts,
         fingerprint=evaluation.fingerprint,
         customers_with_outcome=table.customers_with_outcome,
         versions={name: version(name) for name in ("lightgbm", "numpy", "pandas", "scikit-learn")},

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import kernel
 from features.calendar import local_days
 from features.rollup import NEVER, daily
 from features.windows import compute
@@ -36,10 +37,10 @@ def an_event(draw):
     return Event(
         customer=draw(st.integers(0, 2)),
         day=day,
-        known=day + draw(st.sampled_from([0, 0, 0, 1, 7, 40])),
+        known=day + draw(st.sampled_from([0, 0, 0, 1, 2, 7, 20, 40])),
         time=draw(st.integers(0, 2)),
         value=draw(values),
-        entity=draw(st.integers(-1, 2)),
+        entity=draw(st.integers(-1, 4)),
         until=draw(st.one_of(st.just(NEVER), st.integers(day, day + 40))),
     )
 
@@ -54,10 +55,18 @@ def some_events(draw):
 
 @st.composite
 def a_case(draw):
-    """Events, keys that often lie exactly where an event enters or leaves a window, days of history."""
+    """Events, keys that often lie exactly where an event enters or leaves a window, days of history.
+
+    Some cases are of few customers on many dates, with most rows known late.
+    """
     events, history_days = draw(some_events()), draw(histories)
     edges = [0, 1, history_days, history_days + 1, *WINDOWS, 2 * 7, 9 * 7]
     keys = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(FIRST, END + 50)), min_size=1, max_size=6))
+    if draw(st.booleans()):
+        first, step = draw(st.integers(FIRST, 30)), draw(st.sampled_from([1, 2, 7]))
+        keys += [(0, first + step * k) for k in range(draw(st.integers(30, 45)))]
+        late = st.sampled_from([0, 1, 2, 3, 9, 30])
+        events = [replace(e, customer=min(e.customer, 1), known=e.day + draw(late)) for e in events]
     if events:
         for event in draw(st.lists(st.sampled_from(events), max_size=10)):
             day = draw(st.sampled_from([event.day, event.known, min(event.until, END)]))
@@ -130,6 +139,17 @@ def test_a_customer_alone_gets_what_it_gets_among_others(case):
 def test_a_measure_does_not_depend_on_the_others_asked_for(case, asked):
     picked = windows(*case)[:, [ALL.index(measure) for measure in asked]]
     np.testing.assert_array_equal(windows(*case, asked), picked)
+
+
+@given(a_case(), st.sampled_from([1, 7, 28, 90]))
+def test_seen_is_whether_an_event_was_visible_in_the_last_days(case, days):
+    events, keys, _ = case
+    as_of = sorted({day for _, day in keys})
+    activity = daily(columns(events))
+    offset = kernel.offsets(activity.customer, 3)
+    found = kernel.seen(offset, activity.day, activity.known, np.array(as_of, np.int32), days)
+    expected = [[bool(oracle.visible(events, customer, day, days)) for day in as_of] for customer in range(3)]
+    np.testing.assert_array_equal(found, np.array(expected).reshape(3, len(as_of)))
 
 
 @st.composite

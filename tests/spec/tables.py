@@ -41,9 +41,10 @@ def columns(events: list[Event]) -> Events:
         customer=column("int32", [e.customer for e in events]),
         day=column("int32", [e.day for e in events]),
         known=column("int32", [max(e.day, e.known) for e in events]),
+        count=column("int64", [1 for _ in events]),
+        valued=column("int64", [e.value is not None for e in events]),
+        total=column("int64", [0 if e.value is None else e.value for e in events]),
         time=column("int64", [e.time for e in events]),
-        value=column("int64", [0 if e.value is None else e.value for e in events]),
-        valued=column("bool", [e.value is not None for e in events]),
         entity=column("int32", [e.entity for e in events]),
         until=column("int32", [e.until for e in events]),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features.rollup import NEVER, daily
-from features.windows import compute
+from features.windows import compute, seats_used
 from tests import oracle
 from tests.spec.tables import columns, rows, table_events
 
@@ -100,7 +100,8 @@ def test_another_customer_and_no_customer():
         ("count", 7, 0), ("days", 7, 0), ("sum", 7, 0), ("mean", 7, None), ("distinct", 7, 0),
         ("trend", 7, 0), ("recency", None, None), ("tenure", None, None), ("gap", None, None),
         ("gap_ratio", None, None), ("spike", None, 0), ("last", None, None), ("change", None, None),
-        ("open", None, 0), ("oldest_open_days", None, 0),
+        ("open", None, 0), ("oldest_open_days", None, 0), ("slope", None, 0), ("decline_weeks", None, 0),
+        ("new_users", 7, 0), ("key_user_quiet", None, None),
     ],
 )  # fmt: skip
 def test_what_nothing_at_all_gives(measure, window, expected):
@@ -227,6 +228,127 @@ def test_spike_sets_this_week_against_the_eight_before():
           100 | {(3 - 0.5) / math.sqrt(0.75 + 1)}
            37 | 1
     """)  # fmt: skip
+
+
+def test_slope_is_the_line_through_the_last_eight_weeks():
+    """Weeks before day 100 begin on 93, 86, 79 … 44; what lies before day 44 does not count.
+
+    One event in the newest week alone: x − mean = 3.5, divided by Σ (x − mean)² = 42. The same in the oldest: −3.5.
+    """
+    check("slope", None, """
+        day
+         43
+         93
+    """, f"""
+        as_of | value
+          100 | {3.5 / 42}
+           50 | {3.5 / 42}
+          128 | {-0.5 / 42}
+          142 | {-2.5 / 42}
+          149 | {-3.5 / 42}
+          150 | 0
+    """)  # fmt: skip
+
+
+def test_slope_of_one_more_event_each_week_is_one():
+    weeks = "\n".join(f"{99 - 7 * week} | {time}" for week in range(8) for time in range(8 - week))
+    check("slope", None, f"day | time\n{weeks}", f"as_of | value\n 100 | 1\n 93 | 1\n 86 | {38.5 / 42}")
+
+
+def test_decline_weeks_counts_back_from_the_last_seven_days():
+    """Events in the weeks before day 100, newest first: 0, 1, 3, 3, 4."""
+    check("decline_weeks", None, """
+        day | time
+         92 |
+         85 | 1
+         85 | 2
+         85 | 3
+         78 | 1
+         78 | 2
+         78 | 3
+         71 | 1
+         71 | 2
+         71 | 3
+         71 | 4
+    """, """
+        as_of | value
+          100 | 2
+           93 | 1
+           86 | 0
+           79 | 1
+           72 | 0
+          107 | 0
+    """)  # fmt: skip
+
+
+def test_decline_weeks_is_at_most_eight():
+    weeks = "\n".join(f"{99 - 7 * week} | {time}" for week in range(1, 12) for time in range(week))
+    check("decline_weeks", None, f"day | time\n{weeks}", "as_of | value\n 100 | 8\n 30 | 1")
+
+
+def test_a_user_is_new_in_the_window_of_the_first_visible_day():
+    """User 4 was seen before the history and counts as new when it comes back; user 7 is known late."""
+    check("new_users", 7, """
+        day | known | entity
+         60 |       | 4
+         80 |       | 0
+         94 |       | 0
+         95 |       | 4
+         96 | 99    | 7
+         97 |       | 7
+         97 |       | -1
+    """, """
+        as_of | value
+           61 | 1
+           80 | 0
+           81 | 1
+           87 | 1
+           88 | 0
+           98 | 2
+          103 | 1
+          104 | 0
+    """, history_days=30)  # fmt: skip
+
+
+def test_every_user_is_new_in_a_window_as_long_as_the_history():
+    check("new_users", 30, "day | entity\n 80 | 0\n 90 | 0\n 95 | 1", "as_of | value\n 100 | 2", history_days=30)
+
+
+def test_the_key_user_is_the_one_with_the_most_active_days():
+    """User 0 leads until user 1 has as many days and was seen later; two events of one day are one day."""
+    check("key_user_quiet", None, """
+        day | entity | known
+         80 | 0      |
+         81 | 0      |
+         82 | 0      |
+         82 | 1      |
+         82 | 1      |
+         84 | 1      |
+         86 | 1      | 90
+         95 | -1     |
+    """, """
+        as_of | value
+           80 |
+           81 | 1
+           85 | 3
+           90 | 8
+           91 | 5
+          100 | 14
+          111 | 25
+          112 | 26
+          117 |
+    """, history_days=30)  # fmt: skip
+
+
+def test_seats_used_is_users_of_the_last_days_per_seat():
+    events = table_events("day | entity\n 93 | 0\n 95 | 1\n 95 | 0\n 60 | 2")
+    customer, as_of = np.array([1, 1, 1, 1, 2], np.int32), np.array([100, 101, 100, 100, 100], np.int32)
+    seats = np.array([4, 4, 0, np.nan, 4])
+    found = seats_used(daily(columns(events)), customer, as_of, seats, 7, 400)
+    np.testing.assert_array_equal(found, [0.5, 0.5, np.nan, np.nan, 0])
+    cases = ((100, 4), (101, 4), (100, 0))
+    looped = [oracle.seats_used(oracle.visible(events, 1, day, 400), day, 7, own) for day, own in cases]
+    assert looped == [0.5, 0.5, None]
 
 
 def test_last_is_the_latest_of_a_day_and_the_larger_of_equal_times():

@@ -1,0 +1,211 @@
+"""Three engines behind one door: DuckDB in this process, a PostgreSQL server, a Spark. Imported when first used."""
+
+import glob
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.csv
+from ibis.expr.types import Table
+
+from features.data_config import Data, Spark, workspace
+from features.errors import ConfigError, DataError
+
+FILES = (".parquet", ".csv", ".csv.gz")
+CHUNK = 16 << 20
+
+
+class Duckdb:
+    """Parquet and CSV files, globs of them, and tables in DuckDB files."""
+
+    def __init__(self, data: Data):
+        assert data.root is not None
+        self.folder = data.root.folder()
+        threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1
+        self.connection = ibis.duckdb.connect(threads=int(threads))
+        self.attached: dict[str, str] = {}
+
+    def table(self, name: str) -> Table:
+        if ".duckdb:" in name:
+            file, _, inner = name.rpartition(":")
+            path = self._existing(name, file)[0]
+            if path not in self.attached:
+                self.attached[path] = f"file_{len(self.attached)}"
+                self.connection.attach(path, self.attached[path], read_only=True)
+            return self.connection.table(inner, database=(self.attached[path], "main"))
+        paths = self._existing(name, name)
+        if name.endswith((".csv", ".csv.gz")):
+            return self.connection.read_csv(paths, all_varchar=True, header=True)
+        return self.connection.read_parquet(paths)
+
+    def _existing(self, name: str, file: str) -> list[str]:
+        if not file.endswith((*FILES, ".duckdb")):
+            raise DataError(f"{name}: unknown kind of table; allowed: *.parquet, *.csv, *.csv.gz, file.duckdb:table")
+        paths = sorted(glob.glob(str(self.folder / file)))
+        if not paths:
+            raise DataError(f"{name}: no such file in {self.folder}; check data.yaml: root and the table's name")
+        return paths
+
+
+class Postgres:
+    """Tables and views of a PostgreSQL database, ``table`` or ``schema.table``, in read-only transactions."""
+
+    def __init__(self, data: Data):
+        assert data.engine.postgres is not None
+        address = data.engine.postgres.address()
+        psycopg = _library("psycopg", "psycopg[binary]", "postgres")
+        try:
+            psycopg.conninfo.conninfo_to_dict(address)
+        except psycopg.ProgrammingError:  # its text may repeat a password
+            raise ConfigError(
+                f"engine.postgres.env: {data.engine.postgres.env} holds no address of a PostgreSQL database; "
+                "write postgresql://user:password@host:5432/database"
+            ) from None
+        connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
+        connection.execute("set default_transaction_read_only = on")
+        self.connection = ibis.postgres.from_connection(connection)
+
+    def table(self, name: str) -> Table:
+        schema, _, inner = name.rpartition(".")
+        return self.connection.table(inner, database=schema or None)
+
+
+class SparkEngine:
+    """Files or folders of them below the root, by name or glob, and tables of Spark's catalogue."""
+
+    def __init__(self, data: Data):
+        assert data.engine.spark is not None
+        self.root = None if data.root is None else data.root.place()
+        self.session = _session(data.engine.spark, workspace(data))
+        self.connection = ibis.pyspark.connect(self.session)
+        self.views = 0
+
+    def table(self, name: str) -> Table:
+        if not name.endswith(FILES):
+            return self._zoned(name)
+        if self.root is None:
+            raise DataError(f"{name}: a file, but data.yaml has no root; add root, or name a table of the catalogue")
+        path = f"{self.root.rstrip('/')}/{name}"
+        csv = {"header": True, "escape": '"', "multiLine": True, "mode": "FAILFAST", "enforceSchema": False}
+        read = self.session.read
+        frame = read.parquet(path) if name.endswith(".parquet") else read.options(**csv).csv(path)
+        self.views += 1
+        frame.createOrReplaceTempView(f"file_{id(self)}_{self.views}")
+        return self._zoned(f"file_{id(self)}_{self.views}")
+
+    def _zoned(self, name: str) -> Table:
+        """Ibis tells no zone of a Spark column; the instants get theirs, wall-clock times stay without."""
+        *schema, inner = name.split(".")
+        table = self.connection.table(inner, database=tuple(schema) or None)
+        kinds = {field.name: field.dataType.typeName() for field in self.session.table(name).schema}
+        instants = [column for column, kind in kinds.items() if kind == "timestamp"]
+        return table.mutate(**{column: table[column].cast("timestamp('UTC')") for column in instants})
+
+
+KINDS: dict[str, Callable[[Data], Any]] = {"duckdb": Duckdb, "postgres": Postgres, "spark": SparkEngine}
+
+
+def _library(module: str, package: str, engine: str) -> ModuleType:
+    try:
+        return __import__(module)
+    except ImportError:
+        raise ConfigError(f"engine.{engine}: {module} is not installed; install {package} with pip") from None
+
+
+def _session(spark: Spark, folder: Path) -> Any:
+    """The Spark session of this process; started quietly, and only when there is none yet."""
+    pyspark = _library("pyspark", "pyspark", "spark")
+    from pyspark.logger import PySparkLogger
+    from pyspark.sql import SparkSession
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True  # it prints the Java trace of every error
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        return session
+    settings = {key: str(value) for key, value in spark.config.items()}
+    if spark.remote or os.environ.get("SPARK_REMOTE"):
+        builder = SparkSession.builder.remote(spark.remote) if spark.remote else SparkSession.builder
+        return builder.config(map=settings).getOrCreate()
+    return _started(pyspark, spark.master or os.environ.get("MASTER") or "local[*]", settings, folder)
+
+
+def _started(pyspark: Any, master: str, settings: dict[str, str], folder: Path) -> Any:
+    """A session with a driver in this process. Java says nothing on the terminal; workers write below ``folder``."""
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
+    os.environ.setdefault("SPARK_WORKER_DIR", str(folder.resolve() / "spark"))
+    usual = {"spark.app.name": "tsunagi", "spark.ui.enabled": "false", "spark.log.level": "OFF"}
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        usual |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    conf = pyspark.SparkConf().setMaster(master).setAll(list((usual | settings).items()))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    pyspark.SparkContext._ensure_initialized(gateway=launch_gateway(conf, quiet))
+    return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def read(table: Table, whole: bool = False) -> Iterator[pa.RecordBatch]:
+    """The rows of a query in pieces; ``whole``: small enough to be sent at once."""
+    backend = table.get_backend()
+    if whole and backend.name == "pyspark":
+        return iter(backend._session.sql(backend.compile(table)).toArrow().to_batches())
+    return READERS[backend.name](table, table.schema().to_pyarrow())
+
+
+def _from_duckdb(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    backend = table.get_backend()
+    return iter(backend.raw_sql(backend.compile(table)).arrow(1 << 17))
+
+
+def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """COPY as CSV: a null is empty, a text is in quotes where it must be; one message of the server is one row."""
+    backend = table.get_backend()
+    read = pa.csv.ReadOptions(column_names=schema.names)
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    types = {"column_types": schema, "null_values": [""], "true_values": ["t"], "false_values": ["f"]}
+    convert = pa.csv.ConvertOptions(**types, strings_can_be_null=True, quoted_strings_can_be_null=False)
+    with backend.con.cursor() as cursor, cursor.copy(f"copy ({backend.compile(table)}) to stdout (format csv)") as rows:
+        for chunk in _chunks(rows):
+            yield from pa.csv.read_csv(io.BytesIO(chunk), read, parse, convert).to_batches()
+
+
+def _chunks(rows: Any) -> Iterator[bytes]:
+    held, size = [], 0
+    for row in rows:
+        held.append(row)
+        size += len(row)
+        if size >= CHUNK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _from_spark(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Every batch travels as one binary row, one partition after the other; nothing else streams from Spark."""
+    backend = table.get_backend()
+
+    def packed(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for part in parts:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, part.schema) as writer:
+                writer.write_batch(part)
+            yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["batch"])
+
+    frame = backend._session.sql(backend.compile(table))
+    for row in frame.mapInArrow(packed, "batch binary").toLocalIterator():
+        yield from pa.ipc.open_stream(row["batch"])
+
+
+READERS = {"duckdb": _from_duckdb, "postgres": _from_postgres, "pyspark": _from_spark}

@@ -1,0 +1,183 @@
+"""One stream while and after it is read: rows coded and counted, then rolled up by range of customers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.calendar import NEVER
+from features.data_config import Stream
+from features.errors import DataError
+from features.events import Rows
+from features.rollup import Activity, Events, daily
+from features.scratch import Scratch, Space
+
+SPARSE = 16
+REASONS = ("without_time", "without_id", "of_unknown_customers", "after_today", "ending_before_they_begin")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """When a stream has events: ``days`` (int32, ascending) with their ``counts``, and the newest day known."""
+
+    days: np.ndarray
+    counts: np.ndarray
+    known_until: int
+
+
+class Codes:
+    """Customer ids to codes, -1 for an unknown one: text by a hash table, whole numbers by position where they are dense."""
+
+    def __init__(self, index: pd.Index):
+        self._text = pa.array(index, pa.string())
+        plain = pc.match_substring_regex(self._text, "^(0|-?[1-9][0-9]{0,17})$").to_numpy(zero_copy_only=False)
+        self._code = np.flatnonzero(plain).astype(np.int32)
+        self._whole = self._text.filter(pa.array(plain)).cast(pa.int64()).to_numpy()
+        self._low = int(self._whole.min()) if len(self._whole) else 0
+        span = int(self._whole.max()) - self._low + 1 if len(self._whole) else 1
+        self._place = np.full(span + 1, -1, np.int32) if span <= SPARSE * len(index) + 1_000 else None
+        if self._place is not None:
+            self._place[self._whole - self._low] = self._code
+
+    def of(self, ids: pa.ChunkedArray) -> np.ndarray:
+        """The code of each id, int32 (n,)."""
+        if not pa.types.is_integer(ids.type) or self._place is None:
+            return pc.fill_null(pc.index_in(ids.cast(pa.string()), self._text), -1).to_numpy()
+        number = pc.fill_null(ids.cast(pa.int64()), self._low - 1).to_numpy() - self._low
+        nowhere = len(self._place) - 1
+        return self._place[np.where((number < 0) | (number > nowhere), nowhere, number)]
+
+
+class Gathered:
+    """The rows of streams that are read together, kept for the kernel, and what was lost on the way."""
+
+    def __init__(self, streams: dict[str, Stream], codes: Codes, space: Space, today: int):
+        self._streams, self._codes, self._today = streams, codes, today
+        self._scratch = Scratch(space, "-".join(streams))
+        self._counts: dict[str, dict[int, int]] = {name: {} for name in streams}
+        self._found, self._valued = dict.fromkeys(streams, 0), dict.fromkeys(streams, 0)
+        self._known_until = dict.fromkeys(streams, -(2**31))
+        self.lost = {name: dict.fromkeys(REASONS, 0) for name in streams}
+
+    @property
+    def rows(self) -> int:
+        """How many rows are kept."""
+        return self._scratch.rows
+
+    def add(self, rows: Rows) -> None:
+        """Take the rows that belong to a known customer and are known today; count the others."""
+        code = self._codes.of(rows.id)
+        timed = rows.day != NEVER
+        usable, kept = timed & (code >= 0), timed & (code >= 0) & (rows.known <= self._today)
+        named = rows.id.is_valid().to_numpy() if rows.id.null_count else np.ones(len(code), bool)
+        wrong = {"without_time": ~timed, "without_id": ~named, "of_unknown_customers": named & (code < 0)}
+        wrong |= {"after_today": usable & ~kept}
+        if rows.until is not None:
+            wrong["ending_before_they_begin"] = usable & (rows.until < rows.day)
+        for reason, which in wrong.items():
+            for name, number in self._number(rows, np.flatnonzero(which)).items():
+                self.lost[name][reason] += number
+        for name, number in self._number(rows, None).items():
+            self._found[name] += number
+        self._keep(rows, code, None if kept.all() else np.flatnonzero(kept))
+
+    def _number(self, rows: Rows, which: np.ndarray | None) -> dict[str, int]:
+        """How many events each stream has among the rows at these positions, or among all."""
+        if which is not None and not len(which):
+            return {}
+        size = len(rows.day) if which is None else len(which)
+        count = np.ones(size, np.int64) if rows.count is None else _at(rows.count, which)
+        if rows.mask is None:
+            return {name: int(count.sum()) for name in self._streams}
+        mask = _at(rows.mask, which)
+        return {name: int(count[mask & 2**i > 0].sum()) for i, name in enumerate(self._streams)}
+
+    def _keep(self, rows: Rows, code: np.ndarray, which: np.ndarray | None) -> None:
+        """Only the columns that say something: a missing known day is the day, a missing count is 1."""
+        columns: dict[str, np.ndarray | pa.ChunkedArray] = {"code": code, "day": rows.day}
+        if rows.known is not rows.day:
+            columns["known"] = rows.known
+        columns |= {name: getattr(rows, name) for name in ("mask", "count", "until", "time") if getattr(rows, name) is not None}
+        for column, (total, valued) in rows.totals.items():
+            columns |= {f"total {column}": total, f"valued {column}": valued}
+        columns |= {f"entity {column}": values for column, values in rows.entities.items()}
+        table = pa.table(columns)
+        table = table if which is None else table.take(pa.array(which))
+        if table.num_rows:
+            (batch,) = table.combine_chunks().to_batches()
+            self._note(batch)
+            self._scratch.add(batch)
+
+    def _note(self, batch: pa.RecordBatch) -> None:
+        """What the parts must know of the whole: events a day, the newest day known, how many values."""
+        day, own = batch["day"].to_numpy(), batch.schema.names
+        known = batch["known"].to_numpy() if "known" in own else day
+        count = batch["count"].to_numpy() if "count" in own else None
+        low = int(day.min())
+        for i, (name, spec) in enumerate(self._streams.items()):
+            at = np.flatnonzero(batch["mask"].to_numpy() & 2**i) if "mask" in own else None
+            if at is not None and not len(at):
+                continue
+            per_day = np.bincount(_at(day, at) - low, None if count is None else _at(count, at)).astype(np.int64)
+            for place in np.flatnonzero(per_day).tolist():
+                self._counts[name][low + place] = self._counts[name].get(low + place, 0) + int(per_day[place])
+            self._known_until[name] = max(self._known_until[name], int(_at(known, at).max()))
+            if spec.value and not self._valued[name]:
+                self._valued[name] = int(_at(batch[f"valued {spec.value}"].to_numpy(), at).sum())
+
+    def close(self, whole: bool) -> None:
+        """No more rows come. ``whole``: these were all rows of the streams, so none, or nulls alone, are an error."""
+        self._scratch.close()
+        for name, spec in self._streams.items() if whole else ():
+            label, found = f"{spec.table} ({name})", self._found[name]
+            if not found:
+                raise DataError(f"{label}: no row; give a table with events, or change data.yaml: streams.{name}.where")
+            if self.lost[name]["without_time"] == found:
+                raise DataError(f"{label}: all {found:,} time stamps are null; name the column that holds the time")
+            if spec.value and self._counts[name] and not self._valued[name]:
+                raise DataError(f"{label}: every value is null; name another column or leave `value` out")
+
+    @property
+    def calendar(self) -> dict[str, Calendar]:
+        """When each stream has events."""
+        found = {}
+        for name, counts in self._counts.items():
+            days = sorted(counts)
+            numbers = np.array([counts[day] for day in days], np.int64)
+            found[name] = Calendar(np.array(days, np.int32), numbers, self._known_until[name])
+        return found
+
+    def activity(self, first: int, end: int) -> dict[str, Activity]:
+        """Daily activity of the customers with a code in [first, end), which become 0 and up, by stream."""
+        rows = self._scratch.read(first, end)
+        if rows is None:
+            nothing = {"code": np.zeros(0, np.int32), "day": np.zeros(0, np.int32)}
+            return {name: daily(_events(nothing, spec)) for name, spec in self._streams.items()}
+        columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+        for name in [name for name in columns if name.startswith("entity ")]:
+            columns[name] = pc.fill_null(columns[name].dictionary_encode().indices, -1)
+        arrays = {name: np.array(column) for name, column in columns.items()}
+        arrays["code"] -= np.int32(first)
+        mask = arrays.pop("mask", None)
+        found = {}
+        for i, (name, spec) in enumerate(self._streams.items()):
+            own = arrays if mask is None else {key: column[mask & 2**i > 0] for key, column in arrays.items()}
+            found[name] = daily(_events(own, spec))
+        return found
+
+
+def _at(column: np.ndarray, which: np.ndarray | None) -> np.ndarray:
+    return column if which is None else column[which]
+
+
+def _events(columns: dict[str, np.ndarray], spec: Stream) -> Events:
+    day = columns["day"]
+    one, none = np.ones(len(day), np.int64), np.zeros(len(day), np.int64)
+    measured = [columns.get(f"{what} {spec.value}", none) for what in ("valued", "total")]
+    optional = {"time": columns["time"]} if spec.kind == "rating" and "time" in columns else {}
+    optional |= {"until": columns["until"]} if "until" in columns else {}
+    optional |= {"entity": columns[f"entity {spec.entity}"]} if f"entity {spec.entity}" in columns else {}
+    known = columns.get("known", day)
+    return Events(columns["code"], day, known, columns.get("count", one), *measured, **optional)

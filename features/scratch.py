@@ -1,0 +1,67 @@
+"""The rows of one stream while they are gathered: in memory at first, on disk beyond that, read by range of customers."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from features.rollup import counting_sort
+
+IN_MEMORY = 2**28
+
+
+class Space:
+    """Where rows wait: memory for the first bytes of all streams together, then files of a folder that goes away."""
+
+    def __init__(self, in_memory: int = IN_MEMORY):
+        self.left = in_memory
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def file(self, name: str) -> Path:
+        """A path for the rows of a stream. The folder is below TMPDIR and removed with this object."""
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tsunagi-")
+        return Path(self._folder.name) / name
+
+
+class Scratch:
+    """Record batches of one stream, each sorted by its column ``code`` (int32)."""
+
+    def __init__(self, space: Space, name: str):
+        self._space, self._name = space, name
+        self._batches: list[pa.RecordBatch] = []
+        self._writer: pa.RecordBatchFileWriter | None = None
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep the rows. Raises OSError when the disk is full."""
+        order = counting_sort(np.arange(batch.num_rows), np.array(batch["code"]))
+        batch = batch.take(pa.array(order))
+        self.rows += batch.num_rows
+        if self._space.left > 0:
+            self._space.left -= batch.nbytes
+            self._batches.append(batch)
+            return
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(str(self._space.file(self._name)), batch.schema)
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Everything is there: from now on rows are read."""
+        if self._writer is not None:
+            self._writer.close()
+            mapped = pa.ipc.open_file(pa.memory_map(str(self._space.file(self._name))))
+            self._batches += [mapped.get_batch(i) for i in range(mapped.num_record_batches)]
+            self._writer = None
+        self._codes = [batch["code"].to_numpy() for batch in self._batches]
+
+    def read(self, first: int, end: int) -> pa.Table | None:
+        """The rows with a code in [first, end); None without a row."""
+        found = [batch for batch in self._slices(first, end) if batch.num_rows]
+        return pa.Table.from_batches(found) if found else None
+
+    def _slices(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
+        for batch, codes in zip(self._batches, self._codes):
+            low, high = np.searchsorted(codes, [first, end])
+            yield batch.slice(low, high - low)

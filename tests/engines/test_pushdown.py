@@ -1,0 +1,146 @@
+"""The roll-up in SQL equals the compiled one, row for row, on every engine."""
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+
+import ibis
+import numpy as np
+import pyarrow as pa
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from features import calendar, columns, pushdown
+from features.sources import Source, fetch
+from tests.engines.world import data, write
+
+ZONES = ["Europe/Berlin", "Asia/Tokyo", "America/Sao_Paulo"]
+START = datetime(1970, 1, 1)
+SCHEMA = pa.schema(
+    {
+        "whole": pa.int64(), "word": pa.string(), "broken": pa.float64(), "value": pa.float64(),
+        "zoned": pa.timestamp("us", "UTC"), "naive": pa.timestamp("us"), "day": pa.date32(),
+        "zoned_known": pa.timestamp("us", "UTC"), "naive_known": pa.timestamp("us"), "day_known": pa.date32(),
+    }
+)  # fmt: skip
+TURNS = sorted({int(turn) for zone in ZONES for turn in calendar.offsets(zone)[0]})
+
+
+def moments():
+    """Instants (µs) where days and clocks turn, a moment before, after, and any others from 1850 to 2250."""
+    low, high = -120 * 366, 280 * 365
+    hours = st.integers(low, high).flatmap(lambda day: st.integers(-24, 24).map(lambda half: day * calendar.DAY + half * calendar.SECOND * 1_800))  # fmt: skip
+    near = st.sampled_from(TURNS) | hours
+    nudge = st.sampled_from(
+        [0, 0, 1, -1, 999_999, -500_000, 1_800_000_000, -1_800_000_000, 3_600_000_000, 3_599_999_999]
+    )
+    return st.builds(int.__add__, near, nudge) | st.integers(low * calendar.DAY, high * calendar.DAY)
+
+
+def rows():
+    """A row: few ids and days, so that many rows fall into one group; nulls everywhere."""
+    moment = st.none() | moments()
+    halves = st.integers(-200, 200).map(lambda n: n / 128)  # n/128 · 1e6 ends in .5 for odd n
+    value = (
+        st.none() | halves | st.floats(-9.2e12, 9.2e12) | st.sampled_from([0.0, -0.0, 1e-7, 5e-7, 2.5e-6, 1.0000005])
+    )
+    return st.tuples(
+        st.sampled_from([None, 7, 8, -(2**62)]),
+        st.sampled_from([None, "顧客１", " b ", "", "o'k\\", '"q",\n', "fov"]),
+        st.sampled_from([None, 7.0, -8.0]),
+        value,
+        moment,
+        moment,
+    )
+
+
+def table(cases) -> pa.Table:
+    def stamp(micro, zone):
+        return None if micro is None else (START + timedelta(microseconds=micro)).replace(tzinfo=zone)
+
+    lines = []
+    for whole, word, broken, value, at, known in cases:
+        own = {"whole": whole, "word": word, "broken": broken, "value": value}
+        for name, micro in (("", at), ("_known", known)):
+            own |= {f"zoned{name}": stamp(micro, UTC), f"naive{name}": stamp(micro, None)}
+            own[f"day{name}"] = None if micro is None else calendar.day_of(micro // calendar.DAY)
+        lines.append(own)
+    return pa.Table.from_pylist(lines, SCHEMA)
+
+
+def meaning(engine, folder, zone):
+    return data(folder, engine, timezone=zone, naive_times="America/Sao_Paulo" if zone == "Europe/Berlin" else "UTC" if zone == "Asia/Tokyo" else zone)  # fmt: skip
+
+
+def cases_of(made: pa.Table):
+    """Every zone with every kind of time, and an id and an entity of every type."""
+    ids = ["whole", "word", "broken"]
+    return [(zone, kind, ids[(i + j) % 3], ids[(i + 2 * j + 1) % 3]) for i, zone in enumerate(ZONES) for j, kind in enumerate(("zoned", "naive", "day"))]  # fmt: skip
+
+
+def plain(name, column):
+    """An id as the contract has it, from a raw value."""
+    return [None if value is None or value == "" else value.strip() if name == "word" else int(value) for value in column.to_pylist()]  # fmt: skip
+
+
+def expected(made: pa.Table, own, kind, identity, entity):
+    """The compiled path over the raw rows, grouped by a plain loop."""
+    day, time = columns.days(made[kind], own)
+    known = np.maximum(day, columns.days(made[f"{kind}_known"], own, fill=-(2**31))[0])
+    until = columns.days(made[f"{kind}_known"], own)[0]
+    empty = made[kind].is_null().to_pylist()
+    ids, entities = plain(identity, made[identity]), plain(entity, made[entity])
+    groups, ratings = defaultdict(lambda: np.zeros(3, object)), []
+    for i, value in enumerate(made["value"].to_pylist()):
+        micro = 0 if value is None else int(np.rint(value * 1e6))
+        rating = (ids[i], None if empty[i] else int(day[i]), None if empty[i] else int(known[i]))
+        groups[(*rating, entities[i], int(until[i]))] += (1, int(value is not None), micro)
+        ratings.append((*rating, None if empty[i] else int(time[i]), int(value is not None), micro))
+    return {key: tuple(sums) for key, sums in groups.items()}, ratings
+
+
+def typed(source_table, kind, identity, entity):
+    roles = {"id": columns.key(source_table[identity]), "entity": columns.key(source_table[entity])}
+    roles["at"] = columns.time(source_table[kind], kind)
+    roles |= {role: columns.time(source_table[f"{kind}_known"], kind) for role in ("known", "until")}
+    return source_table.select(**roles, value=columns.number(source_table["value"], "value"))
+
+
+def union(tables):
+    """One query for all cases; ids become text only to stand in one column."""
+    return ibis.union(*[
+        one.mutate(case=ibis.literal(i), **{name: one[name].cast("string") for name in ("id", "entity") if name in one.columns})
+        for i, one in enumerate(tables)
+    ])  # fmt: skip
+
+
+def roles_text(kind, own):
+    return f"{kind} in {own.timezone}, without a zone {own.naive_times}"
+
+
+@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(cases=st.lists(rows(), min_size=250, max_size=300))
+def test_the_sql_roll_up_equals_the_compiled_one(engine, tmp_path_factory, cases):
+    folder, made = tmp_path_factory.mktemp("rows"), table(cases)
+    name = write(engine, folder, "rows", made)
+    there = Source(data(folder, engine)).table(name)
+    meanings = [
+        (meaning(engine, folder, zone), kind, identity, entity) for zone, kind, identity, entity in cases_of(made)
+    ]
+    events = union([pushdown.rolled(typed(there, *roles), own, name) for own, *roles in meanings])
+    found = pushdown.checked(fetch(events, "rows"), "rows").to_pylist()
+    own_ratings = [typed(there, *roles).drop("entity", "until") for own, *roles in meanings]
+    stars = union([pushdown.rolled(one, own, name, rating=True) for one, (own, *_) in zip(own_ratings, meanings)])
+    stars = pushdown.checked(fetch(stars, "rows"), "rows").to_pylist()
+    for i, (own, kind, identity, entity) in enumerate(meanings):
+        groups, ratings = expected(made, own, kind, identity, entity)
+        say = {
+            key if key is None else str(key): key for key in {*(key[0] for key in groups), *(key[3] for key in groups)}
+        }
+        got = {
+            (say[row["id"]], row["day"], row["known"], say[row["entity"]], row["until"]): (row["count"], row["valued"], row["total"])
+            for row in found if row["case"] == i
+        }  # fmt: skip
+        wrong = {key: (got.get(key), groups.get(key)) for key in got.keys() | groups if got.get(key) != groups.get(key)}
+        assert wrong == {}, roles_text(kind, own)
+        seen = [(say[row["id"]], *(row[key] for key in ("day", "known", "time", "valued", "total"))) for row in stars if row["case"] == i]  # fmt: skip
+        assert Counter(seen) - Counter(ratings) == Counter(ratings) - Counter(seen), roles_text(kind, own)
