@@ -32,11 +32,12 @@ BYTES = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class Process:
-    """What a whole process said and took. peak: its largest resident memory in bytes."""
+    """What a whole process said and took. cpu: seconds of all cores; peak: its largest resident memory in bytes."""
 
     said: str
     code: int
     seconds: float
+    cpu: float
     peak: int
 
 
@@ -55,7 +56,7 @@ def run(module: str, *words: object, allowed: tuple[int, ...] = (0,)) -> Process
     if child.returncode not in allowed:
         last = complained.splitlines()[-1:] or [f"exit code {child.returncode}"]
         raise DataError(f"{module} {' '.join(map(str, words))}: {last[0].removeprefix('error: ')}")
-    return Process(said, child.returncode, seconds, usage.ru_maxrss * BYTES)
+    return Process(said, child.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES)
 
 
 def made(folder: Path, events: int) -> Path:
@@ -93,9 +94,10 @@ def unequal(folder: Path, events: int, dates: list[int], peers: list[str]) -> li
 def timed(name: str, file: Path, events: int, dates: int, repeat: int) -> Figure:
     """The fastest of ``repeat`` runs, and the most memory that any of them took."""
     runs = [engine(name, file, dates) for _ in range(repeat)]
-    seconds, peak, answer = min(one.seconds for one in runs), max(one.peak for one in runs), json.loads(runs[0].said)
-    progress(f"{name}: {events:,} events, {dates} dates: {seconds:.1f} s, {peak / 1e9:.2f} GB")
-    return Figure(name, events, dates, answer["rows"], round(seconds, 2), peak, answer["checksum"])
+    best, peak = min(runs, key=lambda one: one.seconds), max(one.peak for one in runs)
+    answer, took = json.loads(best.said), (round(best.seconds, 2), round(best.cpu, 2))
+    progress(f"{name}: {events:,} events, {dates} dates: {took[0]} s, {took[1]} s of CPU, {peak / 1e9:.2f} GB")
+    return Figure(name, events, dates, answer["rows"], *took, peak, answer["checksum"])
 
 
 def side_by_side(file: Path, events: int, dates: int, names: Sequence[str], repeat: int) -> list[Figure]:

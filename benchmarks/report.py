@@ -15,13 +15,17 @@ LIBRARIES = ("polars", "duckdb", "pandas", "pyarrow", "numpy", "numba")
 
 @dataclass(frozen=True)
 class Figure:
-    """One engine at one size: a whole process, from start to end. seconds: wall time; peak: bytes of memory."""
+    """One engine at one size: a whole process, from start to end.
+
+    seconds: wall time; cpu: seconds of all its cores, which a busy machine disturbs less; peak: bytes of memory.
+    """
 
     engine: str
     events: int
     dates: int
     rows: int
     seconds: float
+    cpu: float
     peak: int
     checksum: str
 
@@ -52,7 +56,10 @@ def as_json(figures: Sequence[Figure], equal: Sequence[str], named: dict) -> dic
 
 def as_text(figures: Sequence[Figure], equal: Sequence[str], named: dict) -> str:
     """Markdown: engines side by side, growth with the data, the machine."""
-    side = ["| events | dates | rows | engine | seconds | against ours | peak memory, GB |", "|---" * 7 + "|"]
+    side = [
+        "| events | dates | rows | engine | seconds | against ours | CPU seconds | peak memory, GB |",
+        "|---" * 8 + "|",
+    ]
     side += [_row(figure, _ours(figures, figure.events, figure.dates)) for figure in figures]
     compared = f"Equal row by row with ours: {', '.join(equal) or 'none was compared'}."
     return "\n".join([*side, "", *_growth(figures), "", compared, "", _sentence(named)])
@@ -61,7 +68,13 @@ def as_text(figures: Sequence[Figure], equal: Sequence[str], named: dict) -> str
 def _row(figure: Figure, ours: Figure) -> str:
     times = "" if figure is ours else f"{figure.seconds / ours.seconds:.1f} ×"
     cells = (_size(figure.events), figure.dates, f"{figure.rows:,}", figure.engine)
-    return "| " + " | ".join(map(str, (*cells, f"{figure.seconds:.1f}", times, f"{figure.peak / 1e9:.2f}"))) + " |"
+    return (
+        "| "
+        + " | ".join(
+            map(str, (*cells, f"{figure.seconds:.1f}", times, f"{figure.cpu:.1f}", f"{figure.peak / 1e9:.2f}"))
+        )
+        + " |"
+    )
 
 
 def _ours(figures: Sequence[Figure], events: int, dates: int) -> Figure:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks import work
-from features import facts, snapshot
+from features import catalogue, facts, snapshot
+from features.data_config import Stream
 from features.snapshot_config import SnapshotConfig
 
-OTHER_MEASURES = ("*_trend_*", "*_mean_*", "*_tenure", "*_gap", "*_gap_ratio", "*_spike")
+ASKED = (*work.MEASURES, "recency")
 
 
 def config(events: Path) -> SnapshotConfig:
@@ -30,13 +31,14 @@ def config(events: Path) -> SnapshotConfig:
         "customers": {"from_stream": work.STREAMS[0], "id": "customer_id"},
         "streams": {name: stream | {"where": {"event": name}} for name in work.STREAMS},
     }
+    others = [measure for measure in catalogue.measures_of(Stream.model_validate(stream)) if measure.name not in ASKED]
     return SnapshotConfig.model_validate(
         {
             "data": data,
             "population": {"seen": {"streams": work.STREAMS, "days": history}},
             "outcome": {"kind": "inactivity", "streams": work.STREAMS, "horizon_days": 30},
             "windows": {"days": work.DAYS},
-            "exclude": OTHER_MEASURES,
+            "exclude": [f"*_{other.name}" + "_*d" * other.windowed for other in others],
         }
     )
 

@@ -3,9 +3,13 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
 
 from features import catalogue, config, facts, quality, snapshot
 from features.command import DONE, REFUSED, Answer, Door, progress, say
@@ -37,28 +41,35 @@ def make(chosen: argparse.Namespace) -> Answer:
     known = facts.read(settings.data, today=settings.data.today())
     days = [_date(text, settings, known) for text in chosen.as_of] or snapshot.dates(settings, known)
     progress(f"building {len(days)} as-of dates …")
-    made = snapshot.build(settings, days, labels=chosen.labels, known=known)
     out = chosen.out or workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
-    write(made, out)
-    say(chosen, f"{len(made.frame):,} rows × {len(made.features)} features as of {days[0]} to {days[-1]}: {out}")
-    say(chosen, f"content hash {made.fingerprint}")
+    rows, content = write(snapshot.parts(settings, days, known, chosen.labels), out)
+    features = len(catalogue.features(settings))
+    say(chosen, f"{rows:,} rows × {features} features as of {days[0]} to {days[-1]}: {out}")
+    say(chosen, f"content hash {content}")
     say(chosen, f"Next: python -m training train {chosen.config}")
-    answer = {"rows": len(made.frame), "features": len(made.features), "as_of": [str(day) for day in days]}
-    return DONE, answer | {"fingerprint": made.fingerprint, "path": str(out)}
+    answer = {"rows": rows, "features": features, "as_of": [str(day) for day in days]}
+    return DONE, answer | {"fingerprint": content, "path": str(out)}
 
 
-def write(made: snapshot.Snapshot, path: Path) -> None:
-    """Write the table as Parquet; the file appears whole or not at all."""
+def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:
+    """Write the parts as one Parquet file, which appears whole or not at all; returns its rows and content hash."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            made.frame.to_parquet(half, index=False)
-            os.replace(half, path)
-        finally:
-            half.unlink(missing_ok=True)
+        hashes, rows, writer = snapshot.ContentHash(), 0, None
+        for part in parts:
+            writer = writer or parquet.ParquetWriter(half, part.schema)
+            writer.write_table(part)
+            hashes.add(part.to_pandas())
+            rows += part.num_rows
+        if writer:
+            writer.close()
+        os.replace(half, path)
+        return rows, hashes.hex()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        raise ConfigError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from None
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def show(chosen: argparse.Namespace) -> Answer:

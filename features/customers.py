@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from features import columns
 from features.errors import DataError
@@ -23,9 +24,9 @@ def load(source: Source, some: Sequence[str] | None = None) -> pd.DataFrame:
         table = source.table(stream.table)
         column = stream.id or spec.id
         require(table, stream.table, {f"data.yaml: streams.{spec.from_stream}.id": column})
-        ids = columns.only(table, column, some).select(id=columns.text(table[column]))
-        ids = ids.filter(ids["id"].notnull()).distinct()
-        frame = fetch(ids, stream.table).to_pandas().sort_values("id", ignore_index=True)
+        ids = columns.only(table, column, some).select(id=columns.key(table[column])).distinct()
+        found = fetch(ids, stream.table)["id"].drop_null().cast(pa.string())
+        frame = pd.DataFrame({"id": found.to_pandas()}).sort_values("id", ignore_index=True)
         return frame.assign(unit=frame["id"], known_from=ALWAYS, name=None, owner=None, opted_out=False)
     table = source.table(spec.table)
     named = {"id": spec.id, "unit": spec.parent, "known_from": spec.known_from, "name": spec.name}

@@ -5,6 +5,8 @@ import io
 import os
 import subprocess
 import sys
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +73,7 @@ class Postgres:
         connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
         connection.execute("set default_transaction_read_only = on")
         self.connection = ibis.postgres.from_connection(connection)
+        weakref.finalize(self.connection, connection.close)
 
     def table(self, name: str) -> Table:
         schema, _, inner = name.rpartition(".")
@@ -84,7 +87,9 @@ class SparkEngine:
         assert data.engine.spark is not None
         self.root = None if data.root is None else data.root.place()
         self.session = _session(data.engine.spark, workspace(data))
-        self.connection = ibis.pyspark.connect(self.session)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+            self.connection = ibis.pyspark.connect(self.session)
         self.views = 0
 
     def table(self, name: str) -> Table:

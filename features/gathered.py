@@ -99,7 +99,9 @@ class Gathered:
         columns: dict[str, np.ndarray | pa.ChunkedArray] = {"code": code, "day": rows.day}
         if rows.known is not rows.day:
             columns["known"] = rows.known
-        columns |= {name: getattr(rows, name) for name in ("mask", "count", "until", "time") if getattr(rows, name) is not None}
+        columns |= {
+            name: getattr(rows, name) for name in ("mask", "count", "until", "time") if getattr(rows, name) is not None
+        }
         for column, (total, valued) in rows.totals.items():
             columns |= {f"total {column}": total, f"valued {column}": valued}
         columns |= {f"entity {column}": values for column, values in rows.entities.items()}

@@ -6,11 +6,13 @@ outcome is mature when the tables are observed until July 9th.
 
 import numpy as np
 
-from features.calendar import number
+from features.calendar import NEVER, number
 from features.errors import DataError
-from features.facts import Facts, Part
+from features.facts import Part
+from features.gathered import Calendar
 from features.rollup import Activity
 from features.snapshot_config import Event, Increase, SnapshotConfig, SubscriptionEnd
+from features.subscriptions import Subscriptions
 
 
 def of(
@@ -42,21 +44,23 @@ def of(
     return np.where(mature, happened.astype(float), np.nan), in_gap
 
 
-def observed_until(config: SnapshotConfig, known: Facts) -> int:
+def observed_until(
+    config: SnapshotConfig, calendar: dict[str, Calendar], subscriptions: Subscriptions | None, today: int = NEVER
+) -> int:
     """The day (exclusive) until which every outcome table is observed: what the tables show, never beyond today."""
-    return min(known.today, _observed(config, known))
+    return min(today, _observed(config, calendar, subscriptions))
 
 
-def _observed(config: SnapshotConfig, known: Facts) -> int:
+def _observed(config: SnapshotConfig, calendar: dict[str, Calendar], subscriptions: Subscriptions | None) -> int:
     if config.data.observed_until:
         return number(config.data.observed_until)
     if isinstance(config.outcome, SubscriptionEnd):
-        assert known.subscriptions is not None
-        return known.subscriptions.observed_until()
+        assert subscriptions is not None
+        return subscriptions.observed_until()
     for name in config.outcome.streams:
-        if not len(known.calendar[name].days):
+        if not len(calendar[name].days):
             raise DataError(f"{name}: no event of a known customer, so the outcome is never seen; check its id column")
-    return min(known.calendar[name].known_until for name in config.outcome.streams)
+    return min(calendar[name].known_until for name in config.outcome.streams)
 
 
 def _positions(customer: np.ndarray, day: np.ndarray, key_customer: np.ndarray, key_day: np.ndarray) -> np.ndarray:

@@ -10,17 +10,20 @@ from features.facts import Part
 from features.snapshot_config import Population, Seen
 from features.subscriptions import Subscriptions
 
-AT_RISK, LEAVING, OPTED_OUT = 0, 1, 2
-STATUS = np.array(["at_risk", "already_leaving", "opted_out"], dtype=object)
+LEAVING, OPTED_OUT = "already_leaving", "opted_out"
 
 
 @dataclass(frozen=True)
 class Spine:
-    """Keys sorted by customer and day: codes and day numbers, int32 (k,), and the status of each, int8 (k,), a place in STATUS."""
+    """Keys sorted by customer and day: codes and day numbers, int32 (k,).
+
+    left_out: those in sight but not at risk, with the ``status`` of each, object (k,): already_leaving or opted_out.
+    """
 
     customer: np.ndarray
     day: np.ndarray
-    status: np.ndarray
+    left_out: "Spine | None" = None
+    status: np.ndarray | None = None
 
 
 def spine(population: Population, part: Part, days: np.ndarray) -> Spine:
@@ -35,10 +38,12 @@ def spine(population: Population, part: Part, days: np.ndarray) -> Spine:
     since = first_known(people, part.subscriptions)
     inside &= people["known_from"].to_numpy()[:, None] < days
     inside &= days - since[:, None] >= population.min_tenure_days
-    customer, date = np.nonzero(inside)
-    status = leaving[customer, date].astype(np.int8)
-    status[people["opted_out"].to_numpy()[customer]] = OPTED_OUT
-    return Spine(customer.astype(np.int32), days[date], status)
+    refused = people["opted_out"].to_numpy()
+    customer, date = np.nonzero(inside & (leaving | refused[:, None]))
+    status = np.where(refused[customer], OPTED_OUT, LEAVING).astype(object)
+    left_out = Spine(customer.astype(np.int32), days[date], status=status)
+    customer, date = np.nonzero(inside & ~leaving & ~refused[:, None])
+    return Spine(customer.astype(np.int32), days[date], left_out)
 
 
 def first_known(customers: pd.DataFrame, subscriptions: Subscriptions | None) -> np.ndarray:

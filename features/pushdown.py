@@ -30,7 +30,8 @@ def rolled(rows: Table, data: Data, label: str, rating: bool = False) -> Table:
     """
     clocks = {name: _Clock(data, *span) for name, span in _spans(rows, label).items()}
     day = clocks["at"].day(rows["at"])
-    known = ibis.greatest(day, ibis.coalesce(clocks["known"].day(rows["known"]), day)) if "known" in clocks else day
+    heard = clocks["known"].day(rows["known"]) if "known" in clocks else day
+    known = (heard > day).ifelse(heard, day)
     keys = {"id": rows["id"], "day": day, "known": known}
     if "entity" in rows.columns:
         keys["entity"] = rows["entity"]

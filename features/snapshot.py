@@ -1,7 +1,7 @@
 """Spine + windows + attributes (+ outcomes): one table, one row per customer and as-of date."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -18,6 +18,7 @@ from features.customers import ALWAYS
 from features.errors import DataError
 from features.facts import Facts, Part
 from features.gathered import Calendar
+from features.population import Spine
 from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 
@@ -40,23 +41,32 @@ class Snapshot:
 
     @property
     def fingerprint(self) -> str:
-        """See ``fingerprint``."""
-        return fingerprint([self.frame])
+        """The content hash of the rows."""
+        content = ContentHash()
+        content.add(self.frame)
+        return content.hex()
 
 
-def fingerprint(frames: Iterable[pd.DataFrame]) -> str:
-    """SHA-256 of the content of a snapshot that may come in parts: its columns and its rows, in whatever order.
+class ContentHash:
+    """SHA-256 of a snapshot that may come in parts: of its columns and its rows, in whatever order the rows come.
 
     The same numbers give the same hash on any number of threads and on every engine.
     """
-    digest, rows = hashlib.sha256(), []
-    for place, frame in enumerate(frames):
-        if place == 0:
-            digest.update("\n".join(frame.columns).encode())
-        plain = {name: _plain(frame[name]) for name in frame.columns}
-        rows.append(pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy())
-    digest.update(np.sort(np.concatenate(rows)).tobytes())
-    return digest.hexdigest()
+
+    def __init__(self) -> None:
+        self._columns, self._rows = "", list[np.ndarray]()
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Take the rows of a part; all parts have the same columns."""
+        self._columns = "\n".join(frame.columns)
+        plain = pd.DataFrame({name: _plain(frame[name]) for name in frame.columns})
+        self._rows.append(pd.util.hash_pandas_object(plain, index=False).to_numpy())
+
+    def hex(self) -> str:
+        """The hash of all parts so far."""
+        digest = hashlib.sha256(self._columns.encode())
+        digest.update(np.sort(np.concatenate(self._rows)).tobytes() if self._rows else b"")
+        return digest.hexdigest()
 
 
 def _plain(column: pd.Series) -> np.ndarray:
@@ -108,22 +118,28 @@ class Recipe:
         self.config, self.labels = config, labels
         self.features = catalogue.features(config)
         self.days = np.unique(np.array([number(day) for day in as_of], np.int32))
-        self.observed = outcomes.observed_until(config, known) if labels else NEVER
+        self.observed = NEVER
+        if labels:
+            self.observed = outcomes.observed_until(config, known.calendar, known.subscriptions, known.today)
 
     def piece(self, part: Part) -> tuple[pa.Table, pa.Table]:
         """The rows of a part's customers, and those in sight but not at risk."""
         spine = population.spine(self.config.population, part, self.days)
-        risk = spine.status == population.AT_RISK
-        keys = Keys(self.config, part, self.days, spine.customer[~risk], spine.day[~risk])
-        left_out = pa.table({**keys.names("customer_id"), "as_of": _dates(keys.day), "status": population.STATUS[spine.status[~risk]]})
-        customer, day, outcome = spine.customer[risk], spine.day[risk], None
+        customer, day, outcome = spine.customer, spine.day, None
         if self.labels:
             outcome, in_gap = outcomes.of(self.config, part, customer, day, self.observed)
             customer, day, outcome = customer[~in_gap], day[~in_gap], outcome[~in_gap]
         keys = Keys(self.config, part, self.days, customer, day)
         columns = keys.names("customer_id", "unit") | {"as_of": _dates(day)}
         columns |= {} if outcome is None else {"outcome": outcome}
-        return pa.table(columns | keys.side() | keys.measured(self.features)), left_out
+        return pa.table(columns | keys.side() | keys.measured(self.features)), self._left_out(part, spine)
+
+    def _left_out(self, part: Part, spine: Spine) -> pa.Table:
+        others = spine.left_out
+        assert others is not None
+        keys = Keys(self.config, part, self.days, others.customer, others.day)
+        status = pa.array(others.status, pa.string())
+        return pa.table({**keys.names("customer_id"), "as_of": _dates(others.day), "status": status})
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,10 @@ class Keys:
         last = _dates(self.day - np.nan_to_num(contact).astype(np.int64))
         nothing = np.datetime64("NaT", "s")
         renewal = np.where(self.renewal == NEVER, nothing, _dates(self.renewal))
-        return self.names("name", "owner") | {"renewal": renewal, "last_contact": np.where(np.isnan(contact), nothing, last)}
+        return self.names("name", "owner") | {
+            "renewal": renewal,
+            "last_contact": np.where(np.isnan(contact), nothing, last),
+        }
 
     def measured(self, features: Sequence[Feature]) -> dict[str, np.ndarray | pa.Array]:
         """One column per feature, in their order."""

@@ -130,7 +130,9 @@ class SnapshotConfig(Strict):
     def _trends_fit_the_history(self) -> None:
         history, longest = self.data.history_days, self.windows.days[-1]
         if longest > history:
-            raise ValueError(f"windows.days: {longest} is over history_days ({history}); shorten the window or raise it")
+            raise ValueError(
+                f"windows.days: {longest} is over history_days ({history}); shorten the window or raise it"
+            )
         trends = [f"{stream}_trend_{longest}d" for stream in self.data.behaviour()]
         left_out = all(any(fnmatchcase(trend, pattern) for pattern in self.exclude) for trend in trends)
         if 2 * longest > history and not left_out:

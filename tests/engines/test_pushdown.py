@@ -22,12 +22,12 @@ SCHEMA = pa.schema(
         "zoned_known": pa.timestamp("us", "UTC"), "naive_known": pa.timestamp("us"), "day_known": pa.date32(),
     }
 )  # fmt: skip
-TURNS = sorted({int(turn) for zone in ZONES for turn in calendar.offsets(zone)[0]})
+TURNS = sorted({int(turn) for zone in ZONES for turn in calendar.offsets(zone)[0] if turn < 80 * 365 * calendar.DAY})
 
 
 def moments():
-    """Instants (µs) where days and clocks turn, a moment before, after, and any others from 1850 to 2250."""
-    low, high = -120 * 366, 280 * 365
+    """Instants (µs) where days and clocks turn, a moment before, after, and any others from 1890 to 2050."""
+    low, high = -80 * 365, 80 * 365
     hours = st.integers(low, high).flatmap(lambda day: st.integers(-24, 24).map(lambda half: day * calendar.DAY + half * calendar.SECOND * 1_800))  # fmt: skip
     near = st.sampled_from(TURNS) | hours
     nudge = st.sampled_from(
@@ -40,9 +40,7 @@ def rows():
     """A row: few ids and days, so that many rows fall into one group; nulls everywhere."""
     moment = st.none() | moments()
     halves = st.integers(-200, 200).map(lambda n: n / 128)  # n/128 · 1e6 ends in .5 for odd n
-    value = (
-        st.none() | halves | st.floats(-9.2e12, 9.2e12) | st.sampled_from([0.0, -0.0, 1e-7, 5e-7, 2.5e-6, 1.0000005])
-    )
+    value = st.none() | halves | st.floats(-1e10, 1e10) | st.sampled_from([0.0, -0.0, 1e-7, 5e-7, 2.5e-6, 1.0000005])
     return st.tuples(
         st.sampled_from([None, 7, 8, -(2**62)]),
         st.sampled_from([None, "顧客１", " b ", "", "o'k\\", '"q",\n', "fov"]),
@@ -117,7 +115,7 @@ def roles_text(kind, own):
     return f"{kind} in {own.timezone}, without a zone {own.naive_times}"
 
 
-@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(cases=st.lists(rows(), min_size=250, max_size=300))
 def test_the_sql_roll_up_equals_the_compiled_one(engine, tmp_path_factory, cases):
     folder, made = tmp_path_factory.mktemp("rows"), table(cases)

@@ -50,7 +50,14 @@ def some_events(draw):
     """Events of which some stand twice and some share the customer, day and time of another."""
     events = draw(st.lists(an_event(), max_size=25))
     again = draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
-    return events + [replace(event, value=draw(values)) if draw(st.booleans()) else event for event in again]
+    return events + [_beside(draw, event) for event in again]
+
+
+def _beside(draw, event):
+    """The same event once more, or one of the same day with another value, day known or entity."""
+    changed = draw(st.sampled_from(["nothing", "value", "known", "entity"]))
+    other = {"value": values, "known": st.integers(event.day, event.day + 9), "entity": st.integers(-1, 4)}
+    return replace(event, **{name: draw(own) for name, own in other.items() if name == changed})
 
 
 @st.composite

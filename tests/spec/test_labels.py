@@ -3,10 +3,13 @@
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from features import config, labels
 from features.calendar import NEVER, as_of_dates, day_of, period_start
+from features.facts import Part
+from features.gathered import Calendar
 from features.rollup import daily
 from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
@@ -24,7 +27,10 @@ def judged(tmp_path, outcome, events=None, terms=None, observed=400, data=None):
     settings = config.load(path, SnapshotConfig)
     activity = {"login": daily(columns(table_events(events or "day\n1")))}
     key = (np.array([1], np.int32), np.array([100], np.int32))
-    happened, in_gap = labels.of(settings, activity, subscriptions(terms), *key)
+    own, login = subscriptions(terms), activity["login"]
+    calendar = {"login": Calendar(np.unique(login.day), np.unique(login.day, return_counts=True)[1], login.known.max())}
+    part = Part(pd.DataFrame({"id": ["nobody", "one"]}), own, {}, activity)
+    happened, in_gap = labels.of(settings, part, *key, labels.observed_until(settings, calendar, own))
     if in_gap[0]:
         return "n/a"
     return "null" if np.isnan(happened[0]) else f"{happened[0]:.0f}"

@@ -340,6 +340,18 @@ def test_the_key_user_is_the_one_with_the_most_active_days():
     """, history_days=30)  # fmt: skip
 
 
+def test_a_day_of_a_user_known_in_two_parts_is_one_day():
+    """User 0 has one day and user 1 two, however often user 0's day is told."""
+    check("key_user_quiet", None, """
+        day | known | entity
+         90 | 90    | 1
+         91 | 91    | 1
+         92 | 92    | 0
+         92 | 93    | 0
+         92 | 94    | 0
+    """, "as_of | value\n 100 | 9\n 93 | 2")  # fmt: skip
+
+
 def test_seats_used_is_users_of_the_last_days_per_seat():
     events = table_events("day | entity\n 93 | 0\n 95 | 1\n 95 | 0\n 60 | 2")
     customer, as_of = np.array([1, 1, 1, 1, 2], np.int32), np.array([100, 101, 100, 100, 100], np.int32)
