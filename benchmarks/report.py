@@ -56,25 +56,19 @@ def as_json(figures: Sequence[Figure], equal: Sequence[str], named: dict) -> dic
 
 def as_text(figures: Sequence[Figure], equal: Sequence[str], named: dict) -> str:
     """Markdown: engines side by side, growth with the data, the machine."""
-    side = [
-        "| events | dates | rows | engine | seconds | against ours | CPU seconds | peak memory, GB |",
-        "|---" * 8 + "|",
-    ]
+    head = ("events", "dates", "rows", "engine", "seconds", "against ours", "CPU seconds", "peak memory, GB")
+    side = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     side += [_row(figure, _ours(figures, figure.events, figure.dates)) for figure in figures]
     compared = f"Equal row by row with ours: {', '.join(equal) or 'none was compared'}."
-    return "\n".join([*side, "", *_growth(figures), "", compared, "", _sentence(named)])
+    paragraphs = ("\n".join(side), "\n".join(_growth(figures)), compared, _sentence(named))
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
 def _row(figure: Figure, ours: Figure) -> str:
     times = "" if figure is ours else f"{figure.seconds / ours.seconds:.1f} ×"
-    cells = (_size(figure.events), figure.dates, f"{figure.rows:,}", figure.engine)
-    return (
-        "| "
-        + " | ".join(
-            map(str, (*cells, f"{figure.seconds:.1f}", times, f"{figure.cpu:.1f}", f"{figure.peak / 1e9:.2f}"))
-        )
-        + " |"
-    )
+    took = (f"{figure.seconds:.1f}", times, f"{figure.cpu:.1f}", f"{figure.peak / 1e9:.2f}")
+    cells = (_size(figure.events), str(figure.dates), f"{figure.rows:,}", figure.engine, *took)
+    return f"| {' | '.join(cells)} |"
 
 
 def _ours(figures: Sequence[Figure], events: int, dates: int) -> Figure:

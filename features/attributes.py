@@ -9,7 +9,6 @@ import pandas as pd
 from features import columns, windows
 from features.customers import ALWAYS, refuse_repeats
 from features.data_config import Attribute
-from features.errors import DataError
 from features.rollup import Activity, Events, daily
 from features.sources import Column, Source, fetch, require
 
@@ -33,7 +32,7 @@ class Static:
 
 @dataclass(frozen=True)
 class Changing:
-    """The changes as an activity whose values are positions in ``values``, of which the last one means nothing known."""
+    """The changes as an activity whose values are positions in ``values``; the last position means nothing known."""
 
     changes: Activity
     values: np.ndarray

@@ -19,7 +19,7 @@ class Measure:
     """What can be measured of a stream, or of a customer.
 
     ``needs`` names the stream's key without which it makes no sense; ``rates``: it makes sense of ratings too;
-    ``direction``: a higher value always means more activity (1) or less (−1), or neither can be said (0).
+    ``direction``: a higher value speaks of more or growing activity (1), of less or falling (−1), or of neither (0).
     """
 
     name: str

@@ -158,6 +158,23 @@ def _rows(batch: pa.Table, data: Data, label: str, timed: bool) -> Rows:
     )
 
 
+def of_one(raw: pa.Table | None, data: Data, name: str) -> Rows:
+    """The events of one customer, given with a column for each role of the stream; no event when None.
+
+    Raises DataError on a missing role or a value that is no number.
+    """
+    spec = data.streams[name]
+    roles = {role: getattr(spec, role) for role in ("at", "known", "until", "value", "entity") if getattr(spec, role)}
+    if raw is None:
+        return Rows(pa.chunked_array([], pa.int64()), np.zeros(0, np.int32), np.zeros(0, np.int32))
+    for role in roles:
+        if role not in raw.column_names:
+            raise DataError(f"{name}: the events have no {role}; needed: {', '.join(roles)}")
+    named = raw.select(list(roles)).rename_columns([f"{role} {column}" for role, column in roles.items()])
+    nobody = pa.chunked_array([pa.nulls(raw.num_rows, pa.int64())])
+    return _rows(named.append_column("id ", nobody), data, name, spec.kind == "rating")
+
+
 def _micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]:
     """Values as int64 micro-units, and which are there."""
     column = column.cast(pa.float64())

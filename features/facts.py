@@ -1,4 +1,4 @@
-"""All facts that one ``data.yaml`` names: read once, then taken part by part, each part some customers with all theirs."""
+"""All facts that one ``data.yaml`` names: read once, taken part by part; a part is some customers with all theirs."""
 
 import os
 from collections import deque
@@ -9,7 +9,6 @@ from datetime import date
 from functools import cached_property
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from features import attributes, customers, events, subscriptions
@@ -66,11 +65,15 @@ class Facts:
 
     def each(self, work: Callable[[Part], T]) -> Iterator[T]:
         """``work`` done on every part, in the order of the customers, on as many threads as there are cores."""
+
+        def done(bounds: tuple[int, int]) -> T:
+            return work(self._part(*bounds))
+
         threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         waiting: deque[Future[T]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for bounds in self._bounds():
-                waiting.append(pool.submit(lambda bounds=bounds: work(self._part(*bounds))))
+                waiting.append(pool.submit(done, bounds))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:

@@ -15,6 +15,7 @@ from features.rollup import Activity, Events, daily
 from features.scratch import Scratch, Space
 
 SPARSE = 16
+_NOTHING = {"code": np.zeros(0, np.int32), "day": np.zeros(0, np.int32)}
 REASONS = ("without_time", "without_id", "of_unknown_customers", "after_today", "ending_before_they_begin")
 
 
@@ -28,7 +29,7 @@ class Calendar:
 
 
 class Codes:
-    """Customer ids to codes, -1 for an unknown one: text by a hash table, whole numbers by position where they are dense."""
+    """Customer ids to codes, -1 for an unknown one: text by hashing, whole numbers by position where they are dense."""
 
     def __init__(self, index: pd.Index):
         self._text = pa.array(index, pa.string())
@@ -95,17 +96,7 @@ class Gathered:
         return {name: int(count[mask & 2**i > 0].sum()) for i, name in enumerate(self._streams)}
 
     def _keep(self, rows: Rows, code: np.ndarray, which: np.ndarray | None) -> None:
-        """Only the columns that say something: a missing known day is the day, a missing count is 1."""
-        columns: dict[str, np.ndarray | pa.ChunkedArray] = {"code": code, "day": rows.day}
-        if rows.known is not rows.day:
-            columns["known"] = rows.known
-        columns |= {
-            name: getattr(rows, name) for name in ("mask", "count", "until", "time") if getattr(rows, name) is not None
-        }
-        for column, (total, valued) in rows.totals.items():
-            columns |= {f"total {column}": total, f"valued {column}": valued}
-        columns |= {f"entity {column}": values for column, values in rows.entities.items()}
-        table = pa.table(columns)
+        table = pa.table(_columns(rows, code))
         table = table if which is None else table.take(pa.array(which))
         if table.num_rows:
             (batch,) = table.combine_chunks().to_batches()
@@ -155,23 +146,48 @@ class Gathered:
         """Daily activity of the customers with a code in [first, end), which become 0 and up, by stream."""
         rows = self._scratch.read(first, end)
         if rows is None:
-            nothing = {"code": np.zeros(0, np.int32), "day": np.zeros(0, np.int32)}
-            return {name: daily(_events(nothing, spec)) for name, spec in self._streams.items()}
-        columns = {name: rows[name].combine_chunks() for name in rows.column_names}
-        for name in [name for name in columns if name.startswith("entity ")]:
-            columns[name] = pc.fill_null(columns[name].dictionary_encode().indices, -1)
-        arrays = {name: np.array(column) for name, column in columns.items()}
+            return {name: _activity(_NOTHING, spec) for name, spec in self._streams.items()}
+        arrays = _arrays(rows)
         arrays["code"] -= np.int32(first)
         mask = arrays.pop("mask", None)
         found = {}
         for i, (name, spec) in enumerate(self._streams.items()):
             own = arrays if mask is None else {key: column[mask & 2**i > 0] for key, column in arrays.items()}
-            found[name] = daily(_events(own, spec))
+            found[name] = _activity(own, spec)
         return found
 
 
 def _at(column: np.ndarray, which: np.ndarray | None) -> np.ndarray:
     return column if which is None else column[which]
+
+
+def activity(rows: Rows, spec: Stream) -> Activity:
+    """Daily activity of one customer, of code 0."""
+    return _activity(_arrays(pa.table(_columns(rows, np.zeros(len(rows.day), np.int32)))), spec)
+
+
+def _columns(rows: Rows, code: np.ndarray) -> dict[str, np.ndarray | pa.ChunkedArray]:
+    """Only the columns that say something: a missing known day is the day, a missing count is 1."""
+    columns: dict[str, np.ndarray | pa.ChunkedArray] = {"code": code, "day": rows.day}
+    if rows.known is not rows.day:
+        columns["known"] = rows.known
+    own = {name: getattr(rows, name) for name in ("mask", "count", "until", "time")}
+    columns |= {name: column for name, column in own.items() if column is not None}
+    for column, (total, valued) in rows.totals.items():
+        columns |= {f"total {column}": total, f"valued {column}": valued}
+    return columns | {f"entity {column}": values for column, values in rows.entities.items()}
+
+
+def _arrays(rows: pa.Table) -> dict[str, np.ndarray]:
+    """Writable arrays; entities as codes, -1 for none."""
+    columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+    for name in [name for name in columns if name.startswith("entity ")]:
+        columns[name] = pc.fill_null(columns[name].dictionary_encode().indices, -1)
+    return {name: np.array(column) for name, column in columns.items()}
+
+
+def _activity(columns: dict[str, np.ndarray], spec: Stream) -> Activity:
+    return daily(_events(columns, spec))
 
 
 def _events(columns: dict[str, np.ndarray], spec: Stream) -> Events:

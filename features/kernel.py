@@ -1,9 +1,9 @@
 """The compiled loops over one stream's daily activity: each touches a row or a key a fixed number of times.
 
-Rows are sorted by customer and day, keys by customer and as-of day; ``offset[c]`` is the first row of customer c. A row
-is visible to a key when known < as_of (known ≥ day) and day ≥ as_of − history. Seen from a row, the dates that see it in
-a look-back of b days are the interval (known, day + b]; what is added at its start and taken off after its end, summed
-along a customer's dates, is exact for rows known late, whatever the number of dates.
+Rows are sorted by customer and day, keys by customer and as-of day; ``offset[c]`` is the first row of customer c. A
+row is visible to a key when known < as_of (known ≥ day) and day ≥ as_of − history. Seen from a row, the dates that see
+it in a look-back of b days are the interval (known, day + b]; what is added at its start and taken off after its end,
+summed along a customer's dates, is exact for rows known late, whatever the number of dates.
 """
 
 import numpy as np

@@ -1,7 +1,6 @@
 """Activity rows to daily activity: what happened on which local day, and since which day it was known. Compiled."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -12,17 +11,21 @@ from features.errors import DataError
 __all__ = ["NEVER", "Activity", "Events", "counting_sort", "daily"]
 
 
-def _none(kind: type) -> Any:
-    return field(default_factory=lambda: np.zeros(0, kind))
+def _none32() -> np.ndarray:
+    return np.zeros(0, np.int32)
+
+
+def _none64() -> np.ndarray:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Events:
     """Activity rows of one stream, in any order; arrays of equal length n. A raw event has count 1.
 
-    customer: int32 code; day, known: int32 local day occurred and known (known ≥ day); count, valued: int64 number of
-    events and of values; total: int64 sum of the values in micro-units. Empty where the stream has none: time, int64 µs,
-    orders the values of a day; entity, int32 code or -1; until, int32 day of the end or NEVER.
+    customer: int32 code; day, known: int32 local day occurred and known (known ≥ day); count, valued: int64 number
+    of events and of values; total: int64 sum of the values in micro-units. Empty where the stream has none: time,
+    int64 µs, orders the values of a day; entity, int32 code or -1; until, int32 day of the end or NEVER.
     """
 
     customer: np.ndarray
@@ -31,9 +34,9 @@ class Events:
     count: np.ndarray
     valued: np.ndarray
     total: np.ndarray
-    time: np.ndarray = _none(np.int64)
-    entity: np.ndarray = _none(np.int32)
-    until: np.ndarray = _none(np.int32)
+    time: np.ndarray = field(default_factory=_none64)
+    entity: np.ndarray = field(default_factory=_none32)
+    until: np.ndarray = field(default_factory=_none32)
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,16 @@ class Activity:
     count: np.ndarray
     valued: np.ndarray
     total: np.ndarray
-    last_time: np.ndarray = _none(np.int64)
-    last: np.ndarray = _none(np.int64)
-    entity_customer: np.ndarray = _none(np.int32)
-    entity: np.ndarray = _none(np.int32)
-    entity_day: np.ndarray = _none(np.int32)
-    entity_known: np.ndarray = _none(np.int32)
-    open_customer: np.ndarray = _none(np.int32)
-    open_day: np.ndarray = _none(np.int32)
-    open_known: np.ndarray = _none(np.int32)
-    open_until: np.ndarray = _none(np.int32)
+    last_time: np.ndarray = field(default_factory=_none64)
+    last: np.ndarray = field(default_factory=_none64)
+    entity_customer: np.ndarray = field(default_factory=_none32)
+    entity: np.ndarray = field(default_factory=_none32)
+    entity_day: np.ndarray = field(default_factory=_none32)
+    entity_known: np.ndarray = field(default_factory=_none32)
+    open_customer: np.ndarray = field(default_factory=_none32)
+    open_day: np.ndarray = field(default_factory=_none32)
+    open_known: np.ndarray = field(default_factory=_none32)
+    open_until: np.ndarray = field(default_factory=_none32)
 
     def part(self, first: int, end: int) -> "Activity":
         """That of the customers with a code in [first, end), which become 0 and up."""
@@ -169,9 +172,8 @@ def _roll(
             own = 0.0 if at < 0 or who[at] != customer[row] else own
             at += 1
             who[at], when[at], since[at] = customer[row], day[row], known[row]
-        if timed and valued[row] > 0:
-            if sums[1, at] == 0 or (time[row], total[row]) > (moment[at], last[at]):
-                moment[at], last[at] = time[row], total[row]
+        if timed and valued[row] > 0 and (sums[1, at] == 0 or (time[row], total[row]) > (moment[at], last[at])):
+            moment[at], last[at] = time[row], total[row]
         sums[0, at] += count[row]
         sums[1, at] += valued[row]
         sums[2, at] += total[row]

@@ -1,4 +1,4 @@
-"""The rows of one stream while they are gathered: in memory at first, on disk beyond that, read by range of customers."""
+"""Rows while they are gathered: in memory at first, on disk beyond that, read again by range of customers."""
 
 import tempfile
 from collections.abc import Iterator

@@ -175,7 +175,7 @@ class Keys:
 
     def measured(self, features: Sequence[Feature]) -> dict[str, np.ndarray | pa.Array]:
         """One column per feature, in their order."""
-        found = {}
+        found = dict[str, np.ndarray]()
         for name in self.config.data.behaviour():
             own = [f for f in features if f.source == name and f.measure in _OF_STREAMS]
             wanted = [(feature.measure, feature.days) for feature in own]

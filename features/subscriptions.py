@@ -15,8 +15,7 @@ from features.sources import Source, fetch, require
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """One row per subscription, ordered by customer and start, arrays of equal length; days are day numbers, NEVER where
-    there is none.
+    """One row per subscription, ordered by customer and start; arrays of equal length, NEVER where there is no day.
 
     ``end`` is the first day without service; ``notice`` is the day on which the end was announced.
     """

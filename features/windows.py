@@ -255,3 +255,4 @@ _FORMULAS: dict[str, Callable] = {
     "open": lambda facts, days: facts.opened[0],
     "oldest_open_days": lambda facts, days: facts.opened[1],
 }
+MEASURES = frozenset(_FORMULAS)

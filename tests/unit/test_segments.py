@@ -48,7 +48,18 @@ def scored(recency=NOW, frequency=FREQUENCY, monetary=FREQUENCY, cuts=CUTS):
 def test_the_scores_of_numbers_between_the_cuts():
     assert scored(frequency=np.array([0.5, 1.5, 3, 6, 9]))["frequency"] == [1, 2, 3, 4, 5]
     assert scored(monetary=np.array([-5.0, 0, 15, 99]))["monetary"] == [1, 1, 2, 5]
-    assert scored(recency=np.array([1.0, 7, 8, 14, 15, 28, 29, 56, 57, NAN]))["recency"] == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
+    assert scored(recency=np.array([1.0, 7, 8, 14, 15, 28, 29, 56, 57, NAN]))["recency"] == [
+        5,
+        5,
+        4,
+        4,
+        3,
+        3,
+        2,
+        2,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
