@@ -57,7 +57,7 @@ MEASURES = (
         "new_users",
         "count",
         0,
-        "users whose first event within the history is in it",
+        "users whose first event within the history lies in the window",
         windowed=True,
         needs="users",
         direction=1,

@@ -8,6 +8,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,8 +88,7 @@ class SparkEngine:
         assert data.engine.spark is not None
         self.root = None if data.root is None else data.root.place()
         self.session = _session(data.engine.spark, workspace(data))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        with _pandas_unsaid():
             self.connection = ibis.pyspark.connect(self.session)
         self.views = 0
 
@@ -160,6 +160,14 @@ def _started(pyspark: Any, master: str, settings: dict[str, str], folder: Path) 
     return SparkSession.builder.config(conf=conf).getOrCreate()
 
 
+@contextmanager
+def _pandas_unsaid() -> Iterator[None]:
+    """Without PySpark's word on pandas, which we never hand to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
+
+
 def read(table: Table, whole: bool = False) -> Iterator[pa.RecordBatch]:
     """The rows of a query in pieces; ``whole``: small enough to be sent at once."""
     backend = table.get_backend()
@@ -209,7 +217,9 @@ def _from_spark(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["batch"])
 
     frame = backend._session.sql(backend.compile(table))
-    for row in frame.mapInArrow(packed, "batch binary").toLocalIterator():
+    with _pandas_unsaid():
+        lines = frame.mapInArrow(packed, "batch binary").toLocalIterator()
+    for row in lines:
         yield from pa.ipc.open_stream(row["batch"])
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import columns
+from features import columns, pushdown
+from features.calendar import NEVER
 from features.config import Scalar
 from features.data_config import Data, Stream
 from features.errors import DataError
@@ -40,10 +41,11 @@ class Rows:
 
 
 def groups(data: Data) -> list[tuple[str, ...]]:
-    """The streams that are read together: rows of one table with the same times."""
+    """The streams that are read together: from files, those of one table with the same times; else each alone."""
 
     def origin(name: str) -> str:
-        return data.streams[name].model_dump_json(include={"table", "id", "at", "known", "until", "lookup"})
+        own = data.streams[name].model_dump_json(include={"table", "id", "at", "known", "until", "lookup"})
+        return own if data.engine.name == "duckdb" else name
 
     return [tuple(names) for _, names in groupby(sorted(data.streams, key=origin), key=origin)]
 
@@ -53,24 +55,43 @@ def read(source: Source, names: Sequence[str], customers: Sequence[str] | None =
 
     customers: only theirs, when given. Raises DataError on a missing column, a wrong type, a value that is no number.
     """
-    data = source.data
-    streams = {name: data.streams[name] for name in names}
-    label = f"{streams[names[0]].table} ({', '.join(names)})"
+    label = f"{source.data.streams[names[0]].table} ({', '.join(names)})"
     table = table_of(source, names[0])
-    roles = {name: roles_of(table, data, name) for name in names}
+    roles = {name: roles_of(table, source.data, name) for name in names}
     table = columns.only(table, roles[names[0]]["id"], customers)
+    if source.data.engine.name == "duckdb":
+        return _scanned(source, table, roles, label)
+    return _rolled_up(source, table, names[0], roles[names[0]], label)
+
+
+def _scanned(source: Source, table: Table, roles: dict[str, dict[str, str]], label: str) -> Iterator[Rows]:
+    """Raw rows, localised here; a row belongs to the streams whose bits stand in its mask."""
+    streams = {name: source.data.streams[name] for name in roles}
     query: dict[str, Column] = {}
     for role, column in {(role, column) for own in roles.values() for role, column in own.items()}:
         query[f"{role} {column}"] = typed(table[column], role, f"{label}: {column}")
-    if len(names) > 1 or streams[names[0]].where:
-        bits = [condition(table, streams[name], name).ifelse(2**i, 0) for i, name in enumerate(names)]
-        query["mask"] = reduce(add, bits).cast("int64")
-    chosen = table.select(**query)
-    chosen = chosen.filter(chosen["mask"] > 0) if "mask" in query else chosen
-    chosen = chosen if len(names) > 1 or "mask" not in query else chosen.drop("mask")
+    alone = len(streams) == 1
+    bits = [condition(table, stream, name).ifelse(2**i, 0) for i, (name, stream) in enumerate(streams.items())]
+    chosen = table.select(**query, mask=reduce(add, bits).cast("int64"))
+    chosen = chosen.filter(chosen["mask"] > 0)
     timed = any(stream.kind == "rating" for stream in streams.values())
-    for batch in source.batches(chosen, label):
-        yield _rows(batch, data, label, timed)
+    for batch in source.batches(chosen.drop("mask") if alone else chosen, label):
+        yield _rows(batch, source.data, label, timed)
+
+
+def _rolled_up(source: Source, table: Table, name: str, roles: dict[str, str], label: str) -> Iterator[Rows]:
+    """Daily activity made where the tables are."""
+    spec = source.data.streams[name]
+    chosen = table.filter(condition(table, spec, name))
+    query = {role: typed(chosen[column], role, f"{label}: {column}") for role, column in roles.items()}
+    rolled = pushdown.rolled(chosen.select(**query), source.data, label, rating=spec.kind == "rating")
+    for batch in source.batches(rolled, label):
+        rows = pushdown.checked(batch, label)
+        arrays = {column: pc.fill_null(rows[column], NEVER).to_numpy() for column in ("day", "known")}
+        own = {column: rows[column].to_numpy() for column in ("count", "until", "time") if column in rows.column_names}
+        totals = {spec.value: (rows["total"].to_numpy(), rows["valued"].to_numpy())} if spec.value else {}
+        entities = {spec.entity: rows["entity"]} if spec.entity else {}
+        yield Rows(rows["id"], **arrays, **own, totals=totals, entities=entities)
 
 
 def table_of(source: Source, name: str) -> Table:

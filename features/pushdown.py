@@ -49,7 +49,8 @@ def rolled(rows: Table, data: Data, label: str, rating: bool = False) -> Table:
         return rows.select(**keys, **counts, time=clocks["at"].instant(rows["at"]))
     events = rows.select(**keys, **counts)
     sums = {name: _sum(events[name]) for name in (*_SUMS, "wrong")}
-    sums["total"] = (events["size"].sum() < 2.0**62).ifelse(_wide(events["total"]), 0).cast("int64")
+    wide = events["total"].cast("decimal(19, 0)").sum().cast("decimal(38, 0)")  # Spark's sum of int64 overflows
+    sums["total"] = (events["size"].sum() < 2.0**62).ifelse(wide, 0).cast("int64")
     return events.group_by(list(keys)).aggregate(**sums, size=events["size"].sum())
 
 
@@ -67,13 +68,8 @@ def _null() -> Column:
     return ibis.null("int64")
 
 
-def _wide(column: Column) -> Column:
-    """A sum of int64 that no engine overflows."""
-    return column.sum().cast("decimal(38, 0)")
-
-
 def _sum(column: Column) -> Column:
-    return _wide(column).cast("int64")
+    return column.sum().cast("decimal(38, 0)").cast("int64")  # on its own it is wider than int64 on two engines
 
 
 def _micro(value: Column) -> tuple[Column, Column]:
@@ -174,7 +170,7 @@ def _shifts(zone: str, naive: str) -> tuple[np.ndarray, np.ndarray]:
     turns, offsets = _walls(naive)
     since, local = _offsets(zone)
     walls = np.unique(np.concatenate([turns, np.add.outer(since, np.unique(offsets)).ravel()]))
-    walls = np.concatenate([walls[:1] - 1, walls])
+    walls = np.concatenate([walls[:1] - 1 if len(walls) else [0], walls]).astype(np.int64)
     instants = calendar.instants(walls, naive)
     shift = instants + local[np.searchsorted(since, instants, side="right")] - walls
     new = np.flatnonzero(shift[1:] != shift[:-1]) + 1

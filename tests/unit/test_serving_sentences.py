@@ -2,10 +2,11 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from features.catalogue import CUSTOMER_MEASURES, MEASURES, Feature
-from serving import table
+from serving import reasons, table
 from serving.sentences import number, sentence, words
 
 LOGIN = {"en": "Logins", "ja": "ログイン"}
@@ -365,6 +366,139 @@ def test_what_is_still_open(measure, facts, english, japanese):
     assert sentence(feature(measure, label=TICKET), facts, "ja") == japanese
 
 
+@pytest.mark.parametrize(
+    ("measure", "facts", "english", "japanese"),
+    [
+        (
+            "slope",
+            {"slope": -2.333},
+            "Logins fell by 2.33 a week on average over the last 8 weeks.",
+            "直近8週間のログインは、1週間あたり平均2.33回のペースで減少しています。",
+        ),
+        (
+            "slope",
+            {"slope": 12.25},
+            "Logins rose by 12.2 a week on average over the last 8 weeks.",
+            "直近8週間のログインは、1週間あたり平均12.2回のペースで増加しています。",
+        ),
+        (
+            "slope",
+            {"slope": 0.04},
+            "Logins hardly rose or fell over the last 8 weeks.",
+            "直近8週間のログインに、目立った増減はありません。",
+        ),
+        (
+            "decline_weeks",
+            {"decline_weeks": 3},
+            "Logins fell for 3 weeks in a row.",
+            "ログインは3週連続で前の週を下回っています。",
+        ),
+        (
+            "decline_weeks",
+            {"decline_weeks": 1},
+            "Logins in the last 7 days: fewer than in the week before.",
+            "直近7日間のログインは、前の週を下回っています。",
+        ),
+        (
+            "decline_weeks",
+            {"decline_weeks": 0},
+            "Logins in the last 7 days: no fewer than in the week before.",
+            "直近7日間のログインは、前の週を下回っていません。",
+        ),
+    ],
+)
+def test_the_course_of_the_weeks(measure, facts, english, japanese):
+    assert sentence(feature(measure), facts, "en") == english
+    assert sentence(feature(measure), facts, "ja") == japanese
+
+
+@pytest.mark.parametrize(
+    ("measure", "facts", "english", "japanese"),
+    [
+        (
+            "new_users",
+            {"new_users": 1},
+            "Logins in the last 28 days: 1 new user.",
+            "直近28日間に初めてログインがあったユーザー数は1です。",
+        ),
+        (
+            "new_users",
+            {"new_users": 2, "distinct": 5},
+            "Logins in the last 28 days: 5 different users, 2 of them new.",
+            "直近28日間にログインがあったユーザー数は5で、このうち新規は2人です。",
+        ),
+        (
+            "new_users",
+            {"new_users": 0, "distinct": 5},
+            "Logins in the last 28 days: 5 different users, none of them new.",
+            "直近28日間にログインがあったユーザー数は5で、このうち新規はいません。",
+        ),
+        (
+            "new_users",
+            {"new_users": 0, "distinct": 1},
+            "Logins in the last 28 days: nobody new.",
+            "直近28日間に初めてログインがあった人はいません。",
+        ),
+        (
+            "new_users",
+            {"new_users": 1, "distinct": 1},
+            "Logins in the last 28 days: 1 new user.",
+            "直近28日間に初めてログインがあったユーザー数は1です。",
+        ),
+        (
+            "key_user_quiet",
+            {"key_user_quiet": 12, "recency": 12},
+            "Logins: the most active user was last seen 12 days ago.",
+            "最もログインの多いユーザーの最後の記録は12日前です。",
+        ),
+        (
+            "key_user_quiet",
+            {"key_user_quiet": 30, "recency": 2},
+            "Logins: the most active user was last seen 30 days ago, others 2 days ago.",
+            "最もログインの多いユーザーの最後の記録は30日前で、ほかのユーザーの最後の記録は2日前です。",
+        ),
+        (
+            "key_user_quiet",
+            {"key_user_quiet": 1, "recency": 1},
+            "Logins: the most active user was last seen the day before this list.",
+            "最もログインの多いユーザーの最後の記録はリスト基準日の前日です。",
+        ),
+        (
+            "key_user_quiet",
+            {"key_user_quiet": None},
+            "No logins on record in the period looked at.",
+            "集計期間内にログインの記録はありません。",
+        ),
+        (
+            "seats_used",
+            {"seats_used": 0.625},
+            "Seats used in the last 28 days: 62%.",
+            "直近28日間に利用された席の割合は62%です。",
+        ),
+        (
+            "seats_used",
+            {"seats_used": 0},
+            "No seat was used in the last 28 days.",
+            "直近28日間に利用された席はありません。",
+        ),
+        ("seats_used", {"seats_used": None}, "The number of seats is not known.", "席数は不明です。"),
+    ],
+)
+def test_the_users_of_an_account(measure, facts, english, japanese):
+    own = feature(measure, 28, family="login_user_id")
+    assert sentence(own, facts, "en") == english
+    assert sentence(own, facts, "ja") == japanese
+
+
+def test_the_figures_beside_a_users_measure_are_among_its_facts():
+    own = [feature(name, days) for name, days in (("new_users", 28), ("distinct", 28), ("key_user_quiet", None))]
+    own.append(feature("recency"))
+    frame = pd.DataFrame({f.name: [float(position)] for position, f in enumerate(own)})
+    facts = reasons.Facts(own, frame)
+    assert facts.of("login_new_users", 0) == {"new_users": 0, "distinct": 1}
+    assert facts.of("login_key_user_quiet", 0) == {"key_user_quiet": 2, "recency": 3}
+
+
 COMPARED = [
     (
         ("days", {"days": 15, **trend(18, 2)}),
@@ -445,7 +579,7 @@ def test_both_languages_say_the_same_things():
         return {key: shape(value) for key, value in node.items()} if isinstance(node, dict) else None
 
     english, japanese = words("en"), words("ja")
-    for name in ("sentences", "columns", "bands", "actions"):
+    for name in ("sentences", "columns", "bands", "actions", "stages", "segments"):
         assert shape(english[name]) == shape(japanese[name])
     assert set(english) == set(japanese)
 

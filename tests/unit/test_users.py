@@ -39,7 +39,7 @@ def test_users_roll_up_into_the_account_the_lookup_names(tmp_path):
     }
     rows = made.frame.set_index("customer_id")
     wanted = ["login_count_28d", "login_distinct_7d", "login_distinct_28d", "login_new_users_7d", "login_new_users_28d"]
-    assert rows.loc["acme", wanted].tolist() == [4, 1, 2, 0, 1]
+    assert rows.loc["acme", wanted].tolist() == [5, 1, 2, 0, 1]
     assert rows.loc["bolt", wanted].tolist() == [3, 2, 2, 2, 2]
     assert rows["login_key_user_quiet"].to_dict() == {"acme": 26, "bolt": 1}
 
@@ -49,7 +49,7 @@ def test_an_account_column_of_the_events_themselves_gives_way_to_the_lookup(tmp_
     logins = pd.read_parquet(tmp_path / "logins.parquet").assign(account_id="bolt")
     company.tables(tmp_path, logins=logins)
     rows = snapshot.build(made, [date(2025, 2, 1)], labels=False).frame.set_index("customer_id")
-    assert rows["login_count_28d"].to_dict() == {"acme": 4, "bolt": 3}
+    assert rows["login_count_28d"].to_dict() == {"acme": 5, "bolt": 3}
 
 
 def test_seats_used_is_users_per_seat(tmp_path):
