@@ -17,22 +17,32 @@ from features.data_config import workspace
 from features.errors import ConfigError
 from features.snapshot_config import SnapshotConfig
 
-_MARK = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
-
 
 def check(chosen: argparse.Namespace) -> Answer:
+    from features import check_page, check_table
+
+    _refuse_tables_alone(chosen.config)
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
-    progress(f"reading the tables of {settings.data.name} …")
-    findings = quality.check(settings, today=settings.data.today())
-    for finding in findings:
-        say(chosen, f"{_MARK[finding.level]} {finding.check}: {finding.text}")
-    refused = any(finding.level == "error" for finding in findings)
-    say(chosen, "")
-    if refused:
-        say(chosen, "The data do not pass. Correct what stands beside ERROR, then check again.")
-    else:
-        say(chosen, f"The data pass. Next: python -m training train {chosen.config}")
-    return REFUSED if refused else DONE, {"passed": not refused, "findings": [asdict(f) for f in findings]}
+    today = settings.data.today()
+    progress(f"reading and checking the tables of {settings.data.name} …")
+    report = quality.check(settings, today)
+    path = chosen.html or workspace(settings.data) / f"check-{chosen.config.stem}.html"
+    check_page.write(check_page.page(report, chosen.config, chosen.lang, today), path)
+    if not chosen.json:
+        check_table.show(report, chosen.lang)
+    for line in check_page.verdict(report, chosen.config, path, chosen.lang):
+        say(chosen, line)
+    told = [finding.record(chosen.lang) for finding in report.findings]
+    return DONE if report.passed else REFUSED, {"passed": report.passed, "findings": told, "page": str(path)}
+
+
+def _refuse_tables_alone(path: Path) -> None:
+    """Raise ConfigError on a data.yaml, naming the models beside it."""
+    content = config.read(path)
+    if "streams" in content and "outcome" not in content:
+        beside = [own for own in sorted(path.parent.glob("*.yaml")) if config.read(own).get("outcome")]
+        models = " or ".join(map(str, beside)) or "a YAML with population and outcome"
+        raise ConfigError(f"{path}: says what the tables mean, not what is predicted; check {models}")
 
 
 def make(chosen: argparse.Namespace) -> Answer:
@@ -100,7 +110,11 @@ def _date(text: str, settings: SnapshotConfig, known: facts.Facts) -> date:
 
 def main() -> int:
     door = Door("features", "Behaviour windows and outcomes as of a date.")
-    door.add("check", check, "is there enough data, is it alive, does it leak", "check configs/saas/churn.yaml")
+    parser = door.add(
+        "check", check, "is there enough data, is it alive, does it leak", "check configs/saas/churn.yaml"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="the page (default: in the workspace)")
+    parser.add_argument("--lang", choices=("en", "ja"), default="en", help="the language of findings and page")
     parser = door.add("snapshot", make, "write the table of features", "snapshot configs/saas/churn.yaml --labels")
     parser.add_argument("--as-of", action="append", default=[], metavar="DATE", help="a date or latest; repeatable")
     parser.add_argument("--labels", action="store_true", help="add the outcomes")

@@ -1,7 +1,7 @@
 """The sentences of the checks in both languages: found, needed, what to do."""
 
 CHECKS = {
-    "usable rows": {"en": "usable rows", "ja": "使えない行"},
+    "usable rows": {"en": "usable rows", "ja": "行の有効性"},
     "future times": {"en": "future times", "ja": "未来の日時"},
     "time order": {"en": "time order", "ja": "時間の前後関係"},
     "repeated rows": {"en": "repeated rows", "ja": "行の重複"},
@@ -11,7 +11,7 @@ CHECKS = {
     "observed until": {"en": "observed until", "ja": "観測の終わり"},
     "history": {"en": "history", "ja": "データの期間"},
     "customers": {"en": "customers", "ja": "顧客数"},
-    "outcomes": {"en": "outcomes", "ja": "結果の件数"},
+    "outcomes": {"en": "outcomes", "ja": "予測対象の件数"},
     "test dates": {"en": "test dates", "ja": "評価に使う基準日"},
     "leakage": {"en": "leakage", "ja": "未来の情報の混入"},
     "recomputation": {"en": "recomputation", "ja": "過去時点での再計算"},
@@ -72,7 +72,11 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
         ),
     },
     "time order: fine": {
-        "en": ("no stream begins before its customers, ends before it begins, is known before it happens", _ORDER[0], ""),
+        "en": (
+            "no stream begins before its customers, ends before it begins, is known before it happens",
+            _ORDER[0],
+            "",
+        ),
         "ja": ("顧客の登録前の記録、開始前の終了、発生前の取り込みはいずれもありません", _ORDER[1], ""),
     },
     "time order: before_known": {
@@ -153,8 +157,12 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
         ),
     },
     "time zone: fine": {
-        "en": ("times of day look local in {zone}", "quiet hours at night, no date shifted by its zone", ""),
-        "ja": ("時刻は {zone} の現地時刻として自然です", "静かな時間帯が夜間にあり、日付がずれていないこと", ""),
+        "en": (
+            "read as {zone}, and nothing speaks against it",
+            "quiet hours at night, no date shifted by its zone",
+            "",
+        ),
+        "ja": ("{zone} の時刻として不自然な点はありません", "静かな時間帯が夜間にあり、日付がずれていないこと", ""),
     },
     "time zone: shifted_dates": {
         "en": (
@@ -186,7 +194,11 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "feeds: empty": {
         "en": ("no event of a known customer", "events up to the end of the data", "check the feed and its id column"),
-        "ja": ("登録済みの顧客の記録がありません", "データの終わりまで記録があること", "連携とIDの列を確認してください"),
+        "ja": (
+            "登録済みの顧客の記録がありません",
+            "データの終わりまで記録があること",
+            "連携とIDの列を確認してください",
+        ),
     },
     "feeds: silent": {
         "en": (
@@ -227,7 +239,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "give the day until which the tables are complete",
         ),
         "ja": (
-            "observed_until が最新の記録（{newest}）より{beyond}日後で、空白が結果として数えられてしまいます",
+            "observed_until が最新の記録（{newest}）より{beyond}日後で、空白が予測対象として数えられてしまいます",
             "7日以内",
             "データが揃っている最終日を指定してください",
         ),
@@ -256,7 +268,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
         ),
         "ja": (
             "基準日を置けません。データの期間が最長の集計期間（{longest}日）に足りません",
-            "{longest}日に加えて、予測対象期間までの日数",
+            "{longest}日に加えて、予測期間までの日数",
             "windows.days を短くするか、より長い期間のデータを用意してください",
         ),
     },
@@ -267,7 +279,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "give more history, or shorten outcome.horizon_days",
         ),
         "ja": (
-            "どの評価日にも、{span}日以上前の学習用基準日がありません（猶予・予測対象期間などの合計）",
+            "どの評価日にも、{span}日以上前の学習用基準日がありません（猶予・予測期間などの合計）",
             "評価日ごとに学習用の基準日があること",
             "より長い期間のデータを用意するか、outcome.horizon_days を短くしてください",
         ),
@@ -290,7 +302,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "outcomes: fine": {
         "en": ("{had:,} customers with the outcome, {share:.1%} of the rows", "at least {enough}", ""),
-        "ja": ("結果が起きた顧客は{had:,}件、行の{share:.1%}です", "{enough}件以上", ""),
+        "ja": ("予測対象が発生した顧客は{had:,}件、行の{share:.1%}です", "{enough}件以上", ""),
     },
     "outcomes: few": {
         "en": (
@@ -299,9 +311,9 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "give more history or customers, or choose a more frequent outcome",
         ),
         "ja": (
-            "結果が起きた顧客は{had:,}件、行の{share:.1%}です",
+            "予測対象が発生した顧客は{had:,}件、行の{share:.1%}です",
             "{enough}件以上（{enough}件未満は簡単なモデルのみ、20件未満はルールのみ）",
-            "期間か顧客を増やすか、より頻度の高い結果を選んでください",
+            "期間か顧客を増やすか、より頻度の高い事象を予測対象にしてください",
         ),
     },
     "outcomes: none": {
@@ -311,7 +323,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "check `outcome` and the table it is read from",
         ),
         "ja": (
-            "結果が起きた顧客が一人もいません",
+            "予測対象が発生した顧客がいません",
             "{enough}件以上（{enough}件未満は簡単なモデルのみ、20件未満はルールのみ）",
             "outcome と、その元になる表を確認してください",
         ),
@@ -323,14 +335,22 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "check `outcome` and the table it is read from",
         ),
         "ja": (
-            "すべての基準日で、すべての顧客に結果が起きています",
-            "起きた顧客と起きなかった顧客の両方",
+            "すべての基準日で、すべての顧客に予測対象が発生しています",
+            "発生した顧客と発生しなかった顧客の両方",
             "outcome と、その元になる表を確認してください",
         ),
     },
     "test dates: fine": {
-        "en": ("at least {least:,} customers with and without the outcome on every test date", "at least {enough} of each", ""),
-        "ja": ("どの評価日にも、結果が起きた顧客・起きなかった顧客が{least:,}件以上います", "それぞれ{enough}件以上", ""),
+        "en": (
+            "at least {least:,} customers with and without the outcome on every test date",
+            "at least {enough} of each",
+            "",
+        ),
+        "ja": (
+            "どの評価日にも、予測対象が発生した顧客・しなかった顧客が{least:,}件以上います",
+            "それぞれ{enough}件以上",
+            "",
+        ),
     },
     "test dates: few": {
         "en": (
@@ -339,14 +359,18 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "use fewer, longer-spaced as-of dates, a longer horizon, or more customers",
         ),
         "ja": (
-            "評価には少なすぎる基準日：{days}（結果が起きた顧客／起きなかった顧客）",
+            "評価には少なすぎる基準日：{days}（発生した顧客／しなかった顧客）",
             "評価日ごとにそれぞれ{enough}件以上",
-            "基準日の間隔や予測対象期間を長くするか、顧客を増やしてください",
+            "基準日の間隔や予測期間を長くするか、顧客を増やしてください",
         ),
     },
     "leakage: fine": {
         "en": ("none of {features} features tells the outcome alone", "ROC AUC of each at most {limit:.2f}", ""),
-        "ja": ("{features}個の特徴量のうち、単独で結果を言い当てるものはありません", "各特徴量の ROC AUC が{limit:.2f}以下", ""),
+        "ja": (
+            "{features}個の特徴量のうち、単独で予測対象を言い当てるものはありません",
+            "各特徴量の ROC AUC が{limit:.2f}以下",
+            "",
+        ),
     },
     "leakage: later_times": {
         "en": (
@@ -367,7 +391,7 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "exclude it or correct its times",
         ),
         "ja": (
-            "単独で結果を言い当てています（ROC AUC {auc:.3f}）",
+            "単独で予測対象を言い当てています（ROC AUC {auc:.3f}）",
             "{limit:.2f}以下",
             "exclude で外すか、元の日時を修正してください",
         ),
@@ -379,9 +403,9 @@ SAID: dict[str, dict[str, tuple[str, str, str]]] = {
             "it follows the outcome: make sure `at` and `known` say when it was recorded, or exclude it",
         ),
         "ja": (
-            "結果が起きた顧客の変更{changes:,}件のうち{after:,}件（{share:.0%}）が、予測対象期間の開始後です",
-            "結果と無関係なら{expected:.0%}程度",
-            "結果の後に変わる項目です。at と known が記録した日であることを確かめるか、exclude で外してください",
+            "予測対象が発生した顧客の変更{changes:,}件のうち{after:,}件（{share:.0%}）が、予測期間の開始後です",
+            "予測対象と無関係なら{expected:.0%}程度",
+            "予測対象の発生後に変わる項目です。at と known が記録した日であることを確かめるか、exclude で外してください",
         ),
     },
     "recomputation: fine": {

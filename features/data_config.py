@@ -222,6 +222,12 @@ class Stream(Strict):
         return self
 
 
+class Store(Strict):
+    """Activity is kept between runs; a row known longer than the horizon before the newest one is not read again."""
+
+    horizon_days: Wait = 3
+
+
 class Data(Strict):
     """``data.yaml``: the tables of one company and what their columns mean."""
 
@@ -231,6 +237,7 @@ class Data(Strict):
     timezone: str = "UTC"
     naive_times: str = "UTC"
     history_days: Days = 400
+    store: Store | None = None
     observed_until: date | None = None
     customers: Customers
     subscriptions: Subscriptions | None = None

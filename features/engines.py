@@ -1,7 +1,6 @@
 """Three engines behind one door: DuckDB in this process, a PostgreSQL server, a Spark. Imported when first used."""
 
 import glob
-import io
 import os
 import subprocess
 import sys
@@ -190,7 +189,7 @@ def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     convert = pa.csv.ConvertOptions(**types, strings_can_be_null=True, quoted_strings_can_be_null=False)
     with backend.con.cursor() as cursor, cursor.copy(f"copy ({backend.compile(table)}) to stdout (format csv)") as rows:
         for chunk in _chunks(rows):
-            yield from pa.csv.read_csv(io.BytesIO(chunk), read, parse, convert).to_batches()
+            yield from pa.csv.read_csv(pa.BufferReader(chunk), read, parse, convert).to_batches()
 
 
 def _chunks(rows: Any) -> Iterator[bytes]:

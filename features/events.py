@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from itertools import groupby
 from operator import add
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import columns, pushdown
-from features.calendar import NEVER
+from features.calendar import EPOCH, NEVER
 from features.config import Scalar
 from features.data_config import Data, Stream
 from features.errors import DataError
@@ -50,21 +51,26 @@ def groups(data: Data) -> list[tuple[str, ...]]:
     return [tuple(names) for _, names in groupby(sorted(data.streams, key=origin), key=origin)]
 
 
-def read(source: Source, names: Sequence[str], customers: Sequence[str] | None = None) -> Iterator[Rows]:
+def read(
+    source: Source, names: Sequence[str], customers: Sequence[str] | None = None, since: int | None = None
+) -> Iterator[Rows]:
     """The rows of streams that are read together, batch by batch, in one pass over their table.
 
-    customers: only theirs, when given. Raises DataError on a missing column, a wrong type, a value that is no number.
+    customers: only theirs, when given. since: only rows known on that day or later or without a time, and some of the
+    two days before. Raises DataError on a missing column, a wrong type, a value that is no number.
     """
     label = f"{source.data.streams[names[0]].table} ({', '.join(names)})"
     table = table_of(source, names[0])
     roles = {name: roles_of(table, source.data, name) for name in names}
     table = columns.only(table, roles[names[0]]["id"], customers)
     if source.data.engine.name == "duckdb":
-        return _scanned(source, table, roles, label)
-    return _rolled_up(source, table, names[0], roles[names[0]], label)
+        return _scanned(source, table, roles, label, since)
+    return _rolled_up(source, table, names[0], roles[names[0]], label, since)
 
 
-def _scanned(source: Source, table: Table, roles: dict[str, dict[str, str]], label: str) -> Iterator[Rows]:
+def _scanned(
+    source: Source, table: Table, roles: dict[str, dict[str, str]], label: str, since: int | None
+) -> Iterator[Rows]:
     """Raw rows, localised here; a row belongs to the streams whose bits stand in its mask."""
     streams = {name: source.data.streams[name] for name in roles}
     query: dict[str, Column] = {}
@@ -73,18 +79,21 @@ def _scanned(source: Source, table: Table, roles: dict[str, dict[str, str]], lab
     alone = len(streams) == 1
     bits = [condition(table, stream, name).ifelse(2**i, 0) for i, (name, stream) in enumerate(streams.items())]
     chosen = table.select(**query, mask=reduce(add, bits).cast("int64"))
-    chosen = chosen.filter(chosen["mask"] > 0)
+    chosen = _known_since(chosen.filter(chosen["mask"] > 0), since)
     timed = any(stream.kind == "rating" for stream in streams.values())
     for batch in source.batches(chosen.drop("mask") if alone else chosen, label):
         yield _rows(batch, source.data, label, timed)
 
 
-def _rolled_up(source: Source, table: Table, name: str, roles: dict[str, str], label: str) -> Iterator[Rows]:
+def _rolled_up(
+    source: Source, table: Table, name: str, roles: dict[str, str], label: str, since: int | None
+) -> Iterator[Rows]:
     """Daily activity made where the tables are."""
     spec = source.data.streams[name]
     chosen = table.filter(condition(table, spec, name))
     query = {role: typed(chosen[column], role, f"{label}: {column}") for role, column in roles.items()}
-    rolled = pushdown.rolled(chosen.select(**query), source.data, label, rating=spec.kind == "rating")
+    recent = _known_since(chosen.select(**query), since)
+    rolled = pushdown.rolled(recent, source.data, label, rating=spec.kind == "rating")
     for batch in source.batches(rolled, label):
         rows = pushdown.checked(batch, label)
         arrays = {column: pc.fill_null(rows[column], NEVER).to_numpy() for column in ("day", "known")}
@@ -92,6 +101,24 @@ def _rolled_up(source: Source, table: Table, name: str, roles: dict[str, str], l
         totals = {spec.value: (rows["total"].to_numpy(), rows["valued"].to_numpy())} if spec.value else {}
         entities = {spec.entity: rows["entity"]} if spec.entity else {}
         yield Rows(rows["id"], **arrays, **own, totals=totals, entities=entities)
+
+
+def _known_since(rows: Table, since: int | None) -> Table:
+    """Pieces that each test one column: an engine passes over what it need not read only then."""
+    if since is None:
+        return rows
+    day = EPOCH + timedelta(days=int(np.clip(since - 2, -700_000, 2_900_000)))
+    at, *known = (rows[name] for name in sorted(rows.columns) if name.split()[0] in ("at", "known"))
+    tests = [at >= _moment(day, at), at.isnull()]
+    tests += [(column >= _moment(day, column)) & (at < _moment(day, at)) for column in known]
+    first, *others = (rows.filter(test) for test in tests)
+    return first.union(*others)
+
+
+def _moment(day: date, like: Column) -> date:
+    if like.type().is_date():
+        return day
+    return datetime(day.year, day.month, day.day, tzinfo=UTC if like.type().timezone else None)
 
 
 def table_of(source: Source, name: str) -> Table:

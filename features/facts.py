@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from features import attributes, customers, events, subscriptions
+from features import attributes, customers, events, store, subscriptions
 from features.attributes import History
 from features.calendar import NEVER, number
 from features.data_config import Data
@@ -19,6 +19,7 @@ from features.gathered import Calendar, Codes, Gathered
 from features.rollup import Activity
 from features.scratch import Space
 from features.sources import Source
+from features.store import Late
 from features.subscriptions import Subscriptions
 
 CUSTOMERS, ROWS = 4_096, 1_500_000
@@ -44,7 +45,7 @@ class Facts:
     """What is known of the customers.
 
     lost: the rows of each stream that could not be used, by reason. calendar: when each stream has events. today: a day
-    number; nothing after it was read.
+    number; nothing after it was read. late: on what the store of activity and the tables disagree, if there is one.
     """
 
     data: Data
@@ -53,6 +54,7 @@ class Facts:
     attributes: dict[str, History]
     gathered: list[Gathered]
     today: int
+    late: list[Late] = field(default_factory=list)
     _kept: dict[int, Part] = field(default_factory=dict)
 
     @property
@@ -116,10 +118,12 @@ def read(data: Data, only: Sequence[str] | None = None, today: date | None = Non
     everyone = customers.load(source, only)
     index = pd.Index(everyone["id"])
     terms = subscriptions.load(source, index, only)
-    codes, gathered = Codes(index), []
+    codes, gathered, late = Codes(index), [], []
     for names in events.groups(data):
         gathered.append(Gathered({name: data.streams[name] for name in names}, codes, space, limit))
-        for rows in events.read(source, names, only):
+        kept = store.opened(source, names, limit)
+        for rows in kept.read(only) if kept else events.read(source, names, only):
             gathered[-1].add(rows)
+        late += kept.late if kept else []
         gathered[-1].close(whole=only is None)
-    return Facts(data, everyone, terms, attributes.load(source, index), gathered, limit)
+    return Facts(data, everyone, terms, attributes.load(source, index), gathered, limit, late)

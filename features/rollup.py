@@ -111,6 +111,7 @@ def _entities(events: Events) -> dict[str, np.ndarray]:
 
 def _opened(events: Events) -> dict[str, np.ndarray]:
     rows = np.flatnonzero(events.until > events.day[: len(events.until)])
+    rows = np.repeat(rows, events.count[rows])
     order = _sorted(rows, events.until, events.known, events.day, events.customer) if len(rows) else rows
     named = {"customer": events.customer, "day": events.day, "known": events.known, "until": events.until}
     return {f"open_{name}": column[order] for name, column in named.items()}

@@ -23,7 +23,7 @@ ONBOARDING_DAYS, ADOPTION_DAYS = 30, 180
 SILENT_DAYS, SILENT_GAPS = 28, 3
 STAGES = ("onboarding", "adoption", "mature", "dormant")
 _PASSIVE = ("hibernating", "hibernating", "slipping", "slipping", "cannot_lose")
-_RECENT = ("promising", "growing", "growing", "champion", "champion")
+_RECENT = ("light", "regular", "regular", "champion", "champion")
 SEGMENTS = np.array([_PASSIVE, _PASSIVE, ("fading", "fading", "fading", "loyal", "loyal"), _RECENT, _RECENT])
 
 

@@ -201,6 +201,13 @@ class Keys:
     def renewal(self) -> np.ndarray:
         return self._by_date(_next_renewal, NEVER)
 
+    def seats_used(self) -> np.ndarray:
+        seats = self.config.data.customers.seats
+        assert seats is not None
+        number = self.part.attributes[seats.attribute].at(self.customer, self.day)
+        activity, history = self.part.activity[seats.stream], self.config.data.history_days
+        return windows.seats_used(activity, self.customer, self.day, number, seats.days, history)
+
     def _by_date(self, measure: Callable[[Subscriptions, int, int], np.ndarray], otherwise: float) -> np.ndarray:
         """One number per key from a function of (subscriptions, customers, day) that gives one number per customer."""
         terms, people = self.part.subscriptions, len(self.part.customers)
@@ -213,6 +220,7 @@ class Keys:
 _OWN: dict[str, Callable[[Keys], np.ndarray]] = {
     "tenure_days": lambda keys: keys.tenure,
     "days_to_renewal": lambda keys: np.where(keys.renewal == NEVER, np.nan, keys.renewal - keys.day.astype(float)),
+    "seats_used": lambda keys: keys.seats_used(),
     "value": lambda keys: keys._by_date(_active_value, NEVER),
 }
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from features import quality
+from features import health
 from features.catalogue import Feature
 from features.data_config import Data
 from features.facts import Facts
@@ -52,8 +52,8 @@ def of_feeds(info: Info, known: Facts, as_of: date, newest: date) -> Iterator[st
     if as_of > newest + timedelta(days=QUIET_DAYS):
         yield f"feed: the data end before {newest}; load newer data or ask for --as-of {newest}"
     used = {column["source"] for column in info.features}
-    for finding in quality.feeds(known, as_of):
-        if finding.level == "error" and finding.text.partition(":")[0] in used:
+    for finding in health.feeds(known, as_of):
+        if finding.level == "error" and finding.about in used:
             yield f"feed: {finding.text}"
 
 

@@ -1,7 +1,7 @@
 """Stored facts in words, made on reading: English and Japanese from one choice of sentence."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -105,26 +105,8 @@ def _choose(feature: Feature, facts: Facts) -> Choice:
         return "count", *_count(facts)
     if value is None:
         return measure, "null", {}
-    if measure in ("days", "sum"):
-        return _amount(measure, facts)
-    if measure in ("mean", "distinct"):
-        return _beside_longer(measure, facts)
-    if measure in ("recency", "gap_ratio"):
-        return _silence(measure, facts)
-    if measure == "spike":
-        return measure, _sign(value, "above", "usual", "below", USUAL_SPIKE), {"deviation": value}
-    if measure in ("last", "change"):
-        return _rating(facts)
-    if measure in ("slope", "decline_weeks"):
-        return _weekly(measure, value)
-    if measure in ("new_users", "key_user_quiet"):
-        return _users(measure, facts)
-    if measure == "seats_used":
-        return measure, "some" if value > 0 else "none", {"percent": round(100 * value)}
-    if measure in ("open", "oldest_open_days"):
-        return _open(facts)
-    if measure == "days_to_renewal":
-        return measure, _sign(value, "future", "today", "past"), {"until": value, "since": abs(float(value))}
+    if measure in _CHOICES:
+        return _CHOICES[measure](measure, facts)
     if feature.unit == "flag":
         return measure, "flag" if value else "no_flag", {}
     names = {"tenure": "ago", "gap": "gap", "tenure_days": "age"}
@@ -180,7 +162,8 @@ def _silence(measure: str, facts: Facts) -> Choice:
     return "recency", "usual", {"ago": recency, "gap": gap}
 
 
-def _weekly(measure: str, value: Any) -> Choice:
+def _weekly(measure: str, facts: Facts) -> Choice:
+    value = float(facts[measure] or 0)
     if measure == "slope":
         return measure, _sign(value, "rose", "steady", "fell", STEADY_SLOPE), {"step": abs(value)}
     return measure, "none" if value < 1 else "one" if value == 1 else "many", {"in_a_row": value}
@@ -198,7 +181,7 @@ def _users(measure: str, facts: Facts) -> Choice:
     return measure, "yesterday" if value == 1 else "some", numbers
 
 
-def _rating(facts: Facts) -> Choice:
+def _rating(measure: str, facts: Facts) -> Choice:
     last, change = facts.get("last"), facts.get("change")
     if change is None:
         return "last", "some", {"value": last}
@@ -209,13 +192,27 @@ def _rating(facts: Facts) -> Choice:
     return "change", "same" if _alike(earlier, last) else variant, {"last": last, "prior": earlier}
 
 
-def _open(facts: Facts) -> Choice:
+def _open(measure: str, facts: Facts) -> Choice:
     count, oldest = facts.get("open"), facts.get("oldest_open_days")
     if count is None:
         return "oldest_open_days", "some" if oldest else "none", {"oldest": oldest}
     if not count:
         return "open", "none", {}
     return ("open", "aged", {"count": count, "oldest": oldest}) if oldest else ("open", "some", {"count": count})
+
+
+def _spike(measure: str, facts: Facts) -> Choice:
+    return measure, _sign(facts[measure], "above", "usual", "below", USUAL_SPIKE), {"deviation": facts[measure]}
+
+
+def _seats(measure: str, facts: Facts) -> Choice:
+    percent = 100 * float(facts[measure] or 0)
+    return measure, "some" if percent > 0 else "none", {"percent": round(percent, 1 if percent < 1 else None)}
+
+
+def _renewal(measure: str, facts: Facts) -> Choice:
+    days = float(facts[measure] or 0)
+    return measure, _sign(days, "future", "today", "past"), {"until": days, "since": abs(days)}
 
 
 def _alike(one: Fact, other: Fact) -> bool:
@@ -225,3 +222,24 @@ def _alike(one: Fact, other: Fact) -> bool:
 
 def _sign(value: Fact, above: str, between: str, below: str, margin: float = 0.0) -> str:
     return above if float(value or 0) > margin else below if float(value or 0) < -margin else between
+
+
+_CHOICES: dict[str, Callable[[str, Facts], Choice]] = {
+    "days": _amount,
+    "sum": _amount,
+    "mean": _beside_longer,
+    "distinct": _beside_longer,
+    "new_users": _users,
+    "recency": _silence,
+    "gap_ratio": _silence,
+    "spike": _spike,
+    "slope": _weekly,
+    "decline_weeks": _weekly,
+    "key_user_quiet": _users,
+    "last": _rating,
+    "change": _rating,
+    "open": _open,
+    "oldest_open_days": _open,
+    "days_to_renewal": _renewal,
+    "seats_used": _seats,
+}

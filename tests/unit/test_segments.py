@@ -4,12 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.config import load
 from features.data_config import Data
 from features.errors import DataError
 from features.segments import SEGMENTS, STAGES, Cuts, columns, fit, of, recipe, scores, stages
 from serving.sentences import words
 from tests import company
 from tests.spec.tables import rows
+from training import job
+from training.bundle import load as load_bundle
+from training.bundle import save
+from training.config import TrainConfig
+from training.refit import refit
 
 NAN = np.nan
 CUTS = Cuts(stream="order", days=90, recency=(1, 2, 4, 8), frequency=(1, 2, 4, 8), monetary=(10, 20, 40, 80))
@@ -102,7 +108,7 @@ def test_nobody_to_fit_on_gives_cuts_all_the_same():
 
 
 @pytest.mark.parametrize(("r", "f", "name"), [
-    (5, 5, "champion"), (4, 4, "champion"), (3, 5, "loyal"), (5, 3, "growing"), (4, 1, "promising"),
+    (5, 5, "champion"), (4, 4, "champion"), (3, 5, "loyal"), (5, 3, "regular"), (4, 1, "light"),
     (3, 1, "fading"), (2, 4, "slipping"), (1, 5, "cannot_lose"), (1, 1, "hibernating"),
 ])  # fmt: skip
 def test_the_name_of_a_segment(r, f, name):
@@ -166,3 +172,29 @@ def test_segments_of_a_stream_that_tells_nothing_are_refused(stream):
     streams = {"call": {"role": "contact"}, "nps": {"kind": "rating", "value": "v"}, "order": {}}
     with pytest.raises(ValueError, match=f"customers.segments.stream: no stream of behaviour {stream}; allowed: order"):
         data(streams, {"stream": stream})
+
+
+def trained(folder, **changes):
+    people, events = company.logins(customers=40)
+    company.tables(folder, customers=people, logins=events)
+    settings = load(company.configs(folder, model={"model": "churn", **changes}), TrainConfig)
+    said = []
+    return job.snapshot(settings, said.append), settings, said
+
+
+def test_the_cuts_of_the_training_rows_travel_in_the_bundle(tmp_path):
+    made, settings, said = trained(tmp_path)
+    save(refit(job.evaluate(settings, made, said.append), said.append), tmp_path / "bundle")
+    cuts = load_bundle(tmp_path / "bundle").info.segments
+    mature = made.frame[made.frame["outcome"].notna()]
+    assert (cuts.stream, cuts.days, cuts.monetary) == ("login", 28, None)
+    frequency = mature["login_count_28d"]
+    assert cuts.frequency == tuple(np.quantile(frequency[frequency > 0], (0.2, 0.4, 0.6, 0.8)))
+    named = of(made.frame, cuts)
+    assert len(named) == len(made.frame) and set(named["stage"]) <= set(STAGES) and named["segment"].nunique() > 2
+
+
+def test_without_their_features_there_are_no_segments_and_training_says_so(tmp_path):
+    made, settings, said = trained(tmp_path, exclude=["*_count_28d"])
+    assert refit(job.evaluate(settings, made, said.append), said.append).info.segments is None
+    assert "no segments in the lists: `exclude` leaves out login_count_28d" in said

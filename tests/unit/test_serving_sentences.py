@@ -477,6 +477,12 @@ def test_the_course_of_the_weeks(measure, facts, english, japanese):
         ),
         (
             "seats_used",
+            {"seats_used": 0.0034},
+            "Seats used in the last 28 days: 0.3%.",
+            "直近28日間に利用された席の割合は0.3%です。",
+        ),
+        (
+            "seats_used",
             {"seats_used": 0},
             "No seat was used in the last 28 days.",
             "直近28日間に利用された席はありません。",

@@ -1,0 +1,160 @@
+"""The checks as one self-contained page, in English or Japanese: verdict, findings, pictures."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import date
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from features import check_charts, findings
+from features.calendar import day_of
+from features.config import Language
+from features.errors import ConfigError
+from features.findings import Level
+from features.page_words import STYLE, WORDS
+from features.quality import Report
+
+_SIGN: dict[Level, str] = {"ok": "✓", "warning": "▲", "error": "✕"}
+
+
+def page(report: Report, config: Path, lang: Language, today: date) -> str:
+    """The whole page as well-formed HTML. config: the YAML that was checked, for the commands to type next."""
+    said = WORDS[lang]
+    title = f"{said['title']}: {report.config.data.name} / {config.stem}"
+    parts = [_head(report, lang, today), _verdict(report, config, lang), _table(report, lang)]
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, *_pictures(report, lang)])
+    return (
+        f'<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml" lang="{lang}">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def verdict(report: Report, config: Path, path: Path, lang: Language) -> list[str]:
+    """The lines below the findings: do the data pass, where is the page, what to type next."""
+    said, state = WORDS[lang], _state(report)
+    counts = {"errors": report.count("error"), "warnings": report.count("warning")}
+    page = f"{said['page']}{said['colon']}{path}"
+    return [said[f"verdict_{state}"].format(**counts), page, f"{said[_next(report)]} {_command(report, config)}"]
+
+
+def write(text: str, path: Path) -> None:
+    """Write the page; it appears whole or not at all. Raises ConfigError when it cannot be written."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(text, encoding="utf-8")
+        os.replace(half, path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --html") from None
+
+
+def _state(report: Report) -> Level:
+    return report.findings[0].level
+
+
+def _next(report: Report) -> str:
+    return "next_fine" if report.passed else "next_error"
+
+
+def _head(report: Report, lang: Language, today: date) -> str:
+    calendars = [own for own in report.known.calendar.values() if len(own.days)]
+    first, last = min(own.days[0] for own in calendars), max(own.days[-1] for own in calendars)
+    about = WORDS[lang]["about"].format(first=day_of(first), last=day_of(last), today=today)
+    return f'<p class="about">{escape(about)}</p>'
+
+
+def _verdict(report: Report, config: Path, lang: Language) -> str:
+    said = WORDS[lang]
+    state, lines = _state(report), verdict(report, config, Path(), lang)
+    figures = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in _figures(report, lang)
+    )
+    return (
+        f'<section class="verdict {state}"><p class="mark">{_SIGN[state]}</p><div><h2>{escape(lines[0])}</h2>'
+        f"<p>{escape(said[_next(report)])} <code>{escape(_command(report, config))}</code></p></div></section>"
+        f"<dl>{figures}</dl>"
+    )
+
+
+def _command(report: Report, config: Path) -> str:
+    return f"python -m training train {config}" if report.passed else f"python -m features check {config}"
+
+
+def _figures(report: Report, lang: Language) -> Iterator[tuple[str, str]]:
+    said = WORDS[lang]
+    yield said["customers"], f"{len(report.known.customers):,}"
+    yield said["events"], f"{sum(int(own.counts.sum()) for own in report.known.calendar.values()):,}"
+    if report.made is None:
+        return
+    mature = report.made.frame[report.made.frame["outcome"].notna()]
+    yield said["features"], f"{len(report.made.features):,}"
+    yield said["dates"], f"{mature['as_of'].nunique():,}"
+    yield said["had"], f"{mature.loc[mature['outcome'] == 1, 'customer_id'].nunique():,}"
+    yield said["share"], f"{mature['outcome'].mean():.1%}" if len(mature) else "–"
+
+
+def _table(report: Report, lang: Language) -> str:
+    said = WORDS[lang]
+    head = "".join(
+        f'<th scope="col">{escape(said[name])}</th>' for name in ("level", "check", "found", "needed", "todo")
+    )
+    rows = []
+    for finding in report.findings:
+        found, needed, todo = finding.told(lang)
+        about = f'<br/><span class="of">{escape(_label(report, finding.about, lang))}</span>' if finding.about else ""
+        level = f'<span class="level">{_SIGN[finding.level]} {escape(findings.word(finding.level, lang))}</span>'
+        cells = [level, escape(findings.title(finding.check, lang)) + about, *map(escape, (found, needed, todo or "–"))]
+        rows.append(f'<tr class="{finding.level}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return (
+        f"<h2>{escape(said['findings'])}</h2><table><thead><tr>{head}</tr></thead><tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table>"
+    )
+
+
+def _label(report: Report, about: str, lang: Language) -> str:
+    """Streams and attributes by the name people gave them, and the name in the YAML."""
+    named = {**report.config.data.streams, **report.config.data.customers.attributes}
+    labels = {name: own.label.get(lang) for name, own in named.items()}
+    parts = [f"{labels[name]} ({name})" if labels.get(name) else name for name in about.split(", ")]
+    return ", ".join(parts)
+
+
+def _pictures(report: Report, lang: Language) -> Iterator[str]:
+    said = WORDS[lang]
+    mature = _mature(report)
+    if mature:
+        yield _section(lang, "folds", _image(check_charts.folds(report, mature), said["folds"]))
+    if report.made is not None and len(report.made.frame):
+        yield _section(lang, "outcomes", _image(check_charts.outcomes(report, mature), said["outcomes"]))
+        if quiet := check_charts.silent(report):
+            yield _section(lang, "silent", _image(quiet, said["silent"]))
+    small = "".join(_small(report, name, lang) for name in report.config.data.streams)
+    yield _section(lang, "streams", f'<div class="small">{small}</div>')
+
+
+def _mature(report: Report) -> Sequence[date]:
+    if report.made is None:
+        return []
+    moments = report.made.frame.loc[report.made.frame["outcome"].notna(), "as_of"].unique()
+    return [pd.Timestamp(moment).date() for moment in sorted(moments)]
+
+
+def _small(report: Report, name: str, lang: Language) -> str:
+    events = int(report.known.calendar[name].counts.sum())
+    caption = escape(f"{_label(report, name, lang)}{WORDS[lang]['colon']}{events:,}")
+    return f"<figure>{_image(check_charts.stream(report, name), caption)}<figcaption>{caption}</figcaption></figure>"
+
+
+def _section(lang: Language, name: str, content: str) -> str:
+    """A heading, how to read the picture (with a legend made of markup), the picture."""
+    said = WORDS[lang]
+    return f"<section><h2>{escape(said[name])}</h2><p>{said[f'{name}_key']}</p>{content}</section>"
+
+
+def _image(source: str, alternative: str) -> str:
+    return f'<img alt="{escape(alternative, quote=True)}" src="{source}"/>'

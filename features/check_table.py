@@ -1,0 +1,33 @@
+"""The findings as a table on the terminal: as wide as it is, levels told by words."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from features.config import Language
+from features.findings import Level, title, word
+from features.page_words import WORDS
+from features.quality import Report
+
+WIDTH_WITHOUT_TERMINAL, NARROW = 140, 110
+_STYLE: dict[Level, str] = {"error": "bold red", "warning": "yellow", "ok": ""}
+
+
+def show(report: Report, lang: Language) -> None:
+    """Print one row per finding; on a narrow terminal what is found, needed and to do stand below each other."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    said, narrow = WORDS[lang], console.width < NARROW
+    table = Table(header_style="bold", show_lines=True)
+    table.add_column(said["level"], no_wrap=True)
+    for name in ("check", "found") if narrow else ("check", "found", "needed", "todo"):
+        table.add_column(said[name], overflow="fold")
+    for finding in report.findings:
+        found, *others = finding.told(lang)
+        name = title(finding.check, lang) + (f"\n{finding.about}" if finding.about else "")
+        labelled = [f"{said[key]}{said['colon']}{text}" for key, text in zip(("needed", "todo"), others) if text]
+        cells = ["\n".join([found, *labelled])] if narrow else [found, *others]
+        level = Text(word(finding.level, lang), style=_STYLE[finding.level])
+        table.add_row(level, Text(name), *map(Text, cells))
+    console.print(table)
