@@ -131,9 +131,8 @@ def _session(spark: Spark, folder: Path) -> Any:
 
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).disabled = True  # it prints the Java trace of every error
-    session = SparkSession.getActiveSession()
-    if session is not None:
-        return session
+    if SparkSession.getActiveSession() is not None or pyspark.SparkContext._active_spark_context is not None:
+        return SparkSession.builder.getOrCreate()
     settings = {key: str(value) for key, value in spark.config.items()}
     if spark.remote or os.environ.get("SPARK_REMOTE"):
         builder = SparkSession.builder.remote(spark.remote) if spark.remote else SparkSession.builder

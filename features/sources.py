@@ -14,6 +14,11 @@ from features.errors import ConfigError, DataError
 __all__ = ["Column", "Source", "Table", "fetch", "only", "require"]
 
 _SPEAKERS = {"_duckdb", "duckdb", "grpc", "ibis", "psycopg", "py4j", "pyarrow", "pyspark", "sqlglot"}
+_REMEDIES = {
+    "duckdb": "check data.yaml: engine",
+    "postgres": "check that the server runs and that data.yaml: engine.postgres.env names its address",
+    "spark": "check data.yaml: engine.spark, and that Java 17 or newer is there",
+}
 
 
 class Source:
@@ -26,7 +31,7 @@ class Source:
         self.data = data
         self.name = data.engine.name
         try:
-            with _told(f"engine {self.name}", "be reached", "check data.yaml: engine"):
+            with _told(f"engine {self.name}", "be reached", _REMEDIES[self.name]):
                 self.engine = engines.KINDS[self.name](data)
         except ConfigError as error:
             raise ConfigError(f"data.yaml: {error}") from None

@@ -12,7 +12,7 @@ from serving.live import Live, Served
 from serving.problem import Detail, Refusal
 from serving.schema import Customer, Result, ScoreRequest, ScoreResponse
 
-NEVER_NEGATIVE = ("count", "days")
+NEVER_NEGATIVE = ("count", "days", "weeks", "share")
 
 
 def answer(live: Live, request: ScoreRequest) -> ScoreResponse:

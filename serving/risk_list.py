@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from features import segments
 from features.catalogue import Feature
 from features.config import Language
 from features.snapshot import Snapshot
@@ -25,6 +26,8 @@ from training.bundle import Bundle
 REASONS = 3
 RISKY_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 FIELDS = ("rank", "customer_id", "name", "score", "band", "percentile", "change")
+KINDS = ("segment", "stage", "rfm")
+NAMED = {"segment": "segments", "stage": "stages"}
 MORE_FIELDS = ("value_at_risk", "gain", "owner", "renewal", "held_out", "action")
 ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "note")
 
@@ -36,7 +39,7 @@ def rows(
     frame, names = snapshot.frame, bundle.info.names
     facts = reasons.Facts(snapshot.features, frame)
     side = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
-    planned = {name: plan[name].tolist() for name in plan}
+    planned = {name: plan[name].tolist() for name in plan} | _kinds(bundle, frame)
     for row in plan["rank"].to_numpy().argsort():
         customer_id, score = side["customer_id"][row], float(scores.score[row])
         yield {
@@ -49,6 +52,15 @@ def rows(
             **{name: values[row] for name, values in planned.items()},
             "families": reasons.record(scores.parts, names, facts, row),
         }
+
+
+def _kinds(bundle: Bundle, frame: pd.DataFrame) -> dict[str, list[str | None]]:
+    """Segment, stage and scores of each row; None where the bundle knows no segments."""
+    cuts = bundle.info.segments
+    if cuts is None:
+        return {name: [None] * len(frame) for name in KINDS}
+    found = segments.of(frame, cuts)
+    return {name: found[name].tolist() for name in KINDS}
 
 
 def content_hash(parts: Iterable[Any]) -> str:
@@ -91,10 +103,12 @@ def features(run: Run) -> dict[str, Feature]:
 
 def told(run: Run, scores: Iterable[Score], lang: Language, limit: int = REASONS) -> Iterator[dict[str, Any]]:
     """Rows of a list in words."""
-    known = features(run)
+    known, said = features(run), sentences.words(lang)
     for row in scores:
         yield {
             **{name: getattr(row, name) for name in FIELDS},
+            **{name: getattr(row, name) for name in KINDS},
+            **{f"{name}_name": said[names].get(getattr(row, name)) for name, names in NAMED.items()},
             "reasons": reasons.told(row.families, known, limit, lang),
             **{name: getattr(row, name) for name in MORE_FIELDS},
             "renewal": row.renewal.isoformat() if row.renewal else None,
@@ -111,13 +125,14 @@ def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> str:
     """The list as CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula."""
     head = {**about(run, lang), "note": note(run, lang) or ""}
     numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
+    fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*FIELDS, *numbered, *MORE_FIELDS, *ABOUT])
+    writer.writerow([*FIELDS, *numbered, *fields, *ABOUT])
     for row in told(run, scores, lang):
         given = [cell for reason in row["reasons"] for cell in (reason["text"], reason["points"])]
         given += [None] * (len(numbered) - len(given))
-        cells = [*(row[name] for name in FIELDS), *given, *(row[name] for name in MORE_FIELDS)]
+        cells = [*(row[name] for name in FIELDS), *given, *(row[name] for name in fields)]
         writer.writerow([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT))])
     return "\ufeff" + text.getvalue()
 

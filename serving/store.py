@@ -70,6 +70,9 @@ class Score(Base):
     percentile: Mapped[float]
     band: Mapped[str] = mapped_column(String(8))
     change: Mapped[float | None]
+    segment: Mapped[str | None] = mapped_column(String(16))
+    stage: Mapped[str | None] = mapped_column(String(16))
+    rfm: Mapped[str | None] = mapped_column(String(16))
     value_at_risk: Mapped[float]
     gain: Mapped[float]
     held_out: Mapped[bool]

@@ -149,12 +149,12 @@ def test_an_address_that_is_none_is_told_without_it(tmp_path, monkeypatch, addre
 
 
 def test_a_server_that_goes_away_is_one_line(postgres, tmp_path, capfd):
-    rows = pa.table({"n": pa.array(range(2_000_000))})
+    rows = pa.table({"n": pa.array(range(300)), "text": ["long " * 500] * 300})
     source = Source(data(tmp_path, "postgres"))
-    table = source.table(write("postgres", tmp_path, "long", rows.slice(0, 1000)))
+    table = source.table(write("postgres", tmp_path, "long", rows))
     pid = source.engine.connection.con.info.backend_pid
-    many = table.cross_join(table.view().rename(m="n"))
-    stream = source.batches(many.cross_join(table.view().rename(o="n")), "long")
+    many = table.cross_join(table.view().select(m="n")).cross_join(table.view().select(o="n"))
+    stream = source.batches(many, "long")
     next(stream)
     postgres.psql(f"select pg_terminate_backend({pid})")
     with pytest.raises(DataError, match="long: cannot be read") as caught:

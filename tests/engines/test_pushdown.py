@@ -115,7 +115,7 @@ def roles_text(kind, own):
     return f"{kind} in {own.timezone}, without a zone {own.naive_times}"
 
 
-@settings(max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(cases=st.sampled_from(ERAS).flatmap(lambda era: st.lists(rows(era), min_size=250, max_size=300)))
 def test_the_sql_roll_up_equals_the_compiled_one(engine, tmp_path_factory, cases):
     folder, made = tmp_path_factory.mktemp("rows"), table(cases)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from features.catalogue import Feature
 from features.config import load
+from features.segments import Cuts
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
 from serving import checks, daily, risk_list, scoring, store
@@ -81,6 +82,32 @@ def test_the_csv_opens_safely_in_a_spreadsheet(world):
     assert named["C-0000"]["name"] == "'=Company 0" and named["C-0001"]["name"] == "会社1"
     assert float(named["C-0001"]["points_1"]) and named["C-0001"]["model_version"]
     assert all(row["grade"] == "B" and row["as_of"] == "2026-02-01" for row in rows)
+
+
+def test_a_row_says_what_kind_of_customer_it_is_about(world):
+    cuts = Cuts(stream="login", days=28, recency=(1, 1, 2, 3), frequency=(3, 6, 9, 14), monetary=None)
+    world.place(worlds.bundle(segments=cuts))
+    made = world.publish()
+    rows = {row["customer_id"]: row for row in json.loads(made.json.read_text())["rows"]}
+    silent = {name: rows[worlds.SILENT][name] for name in ("segment", "segment_name", "stage", "stage_name", "rfm")}
+    assert silent == {
+        "segment": "hibernating",
+        "segment_name": "hibernating",
+        "stage": "dormant",
+        "stage_name": "dormant",
+        "rfm": "R1 F1",
+    }
+    assert len({row["segment"] for row in rows.values()}) > 3
+    with world.session() as session:
+        run = store.published(session, "churn")
+        text = risk_list.as_csv(run, store.listed(session, run.id), "ja")
+    named = {row["customer_id"]: row for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))}
+    assert (named[worlds.SILENT]["segment_name"], named[worlds.SILENT]["stage_name"]) == ("低活動", "休眠")
+
+
+def test_a_bundle_without_segments_leaves_their_places_empty(world):
+    (row, *_) = json.loads(world.publish().json.read_text())["rows"]
+    assert [row[name] for name in ("segment", "segment_name", "stage", "stage_name", "rfm")] == [None] * 5
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "＝", "＠"])
