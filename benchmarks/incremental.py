@@ -50,7 +50,7 @@ def measure(folder: Path, size: int, customers: int) -> dict[str, float | int]:
     events.write_further(days, size, customers)
     update, again, rebuild = timed(days, stores[0]), timed(days, stores[0]), timed(days, stores[1])
     files = [sorted(str(path.relative_to(own)) for path in own.rglob("*") if path.is_file()) for own in stores]
-    if files[0] != files[1] or filecmp.cmpfiles(*stores, files[0], shallow=False)[0] != files[0]:
+    if files[0] != files[1] or filecmp.cmpfiles(stores[0], stores[1], files[0], shallow=False)[0] != files[0]:
         raise DataError("the store that grew is not the one that was built anew")
     total = sum((stores[0] / path).stat().st_size for path in files[0])
     seconds = {"build": build, "update": update, "nothing_new": again, "rebuild": rebuild}

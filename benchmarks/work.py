@@ -89,7 +89,7 @@ class Checksum:
     """Sum and number of nulls of each column in one figure: the same in any order of rows and parts.
 
     Totals of sums keep nine digits, so that the order of their additions leaves no trace. Engines that add in floating
-    point have another figure: whether they agree is for ``benchmarks.compare`` to say.
+    point may have another figure: whether they agree is for ``benchmarks.compare`` to say.
     """
 
     def __init__(self) -> None:

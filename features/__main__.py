@@ -1,4 +1,4 @@
-"""The doors of the feature room: check | snapshot | catalogue."""
+"""The doors of the feature room: check | update | snapshot | catalogue."""
 
 import argparse
 import os
@@ -11,11 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from features import catalogue, config, facts, quality, snapshot
+from features import catalogue, config, events, facts, quality, snapshot, store
+from features.calendar import number
 from features.command import DONE, REFUSED, Answer, Door, progress, say
 from features.data_config import workspace
 from features.errors import ConfigError
+from features.ledger import Late
 from features.snapshot_config import SnapshotConfig
+from features.sources import Source
 
 
 def check(chosen: argparse.Namespace) -> Answer:
@@ -43,6 +46,29 @@ def _refuse_tables_alone(path: Path) -> None:
         beside = [own for own in sorted(path.parent.glob("*.yaml")) if config.read(own).get("outcome")]
         models = " or ".join(map(str, beside)) or "a YAML with population and outcome"
         raise ConfigError(f"{path}: says what the tables mean, not what is predicted; check {models}")
+
+
+def update(chosen: argparse.Namespace) -> Answer:
+    _refuse_tables_alone(chosen.config)
+    data = config.load(chosen.config, SnapshotConfig, chosen.set).data
+    if data.store is None:
+        raise ConfigError("data.yaml: store: this key is missing; add store: {horizon_days: 3} to keep daily activity")
+    source, told, late = Source(data), dict[str, dict[str, int]](), list[Late]()
+    for names in events.groups(data):
+        label = ", ".join(names)
+        if not store.stored(data, names):
+            say(chosen, f"{label}: not stored, its rows change in place (until, lookup); read whole each time")
+            continue
+        kept = store.Store(source, names)
+        changed = kept.update(number(data.today()), chosen.rebuild)
+        late += kept.late
+        told[label] = {"events": kept.events, "days": len(kept.state.days), "changed": len(changed)}
+        many = f"{kept.events:,} events known on {len(kept.state.days):,} days"
+        say(chosen, f"{label}: {many}, {len(changed):,} of them written")
+    for one in late:
+        say(chosen, f"WARNING {one}")
+    say(chosen, f"Next: python -m training train {chosen.config}")
+    return DONE, {"streams": told, "late": [asdict(one) for one in late]}
 
 
 def make(chosen: argparse.Namespace) -> Answer:
@@ -115,6 +141,9 @@ def main() -> int:
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="the page (default: in the workspace)")
     parser.add_argument("--lang", choices=("en", "ja"), default="en", help="the language of findings and page")
+    about = "bring the stored daily activity up to date"
+    parser = door.add("update", update, about, "update configs/saas/churn.yaml --rebuild")
+    parser.add_argument("--rebuild", action="store_true", help="read everything again")
     parser = door.add("snapshot", make, "write the table of features", "snapshot configs/saas/churn.yaml --labels")
     parser.add_argument("--as-of", action="append", default=[], metavar="DATE", help="a date or latest; repeatable")
     parser.add_argument("--labels", action="store_true", help="add the outcomes")

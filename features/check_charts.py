@@ -1,15 +1,16 @@
-"""The pictures of a check: folds in time, events per week, silent customers, outcomes. Numerals only, so no font is missed."""
+"""The pictures of a check: folds, outcomes, silent customers, events per week. Numerals only, so no font is missed."""
 
 import base64
 import io
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, DateFormatter
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
@@ -20,7 +21,7 @@ from features.quality import Report
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 SILENT_DAYS = (7, 28, 90)
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tsunagi",
     "font.family": "sans-serif",
@@ -48,16 +49,16 @@ def folds(report: Report, mature: list[date]) -> str:
 
 
 def _fold(axes: Axes, row: int, trains: list[date], test: date, report: Report) -> None:
-    outcome, wait = report.config.outcome, report.config.span_days
+    outcome, at = report.config.outcome, _number(test)
     if trains:
-        axes.barh(row, trains[-1] - trains[0], left=trains[0], height=0.16, color=BLUE, alpha=0.35)
-        axes.plot(trains, [row] * len(trains), "s", color=BLUE, markersize=4.5)
-        hatched = {"facecolor": "white", "edgecolor": GREY, "hatch": "////", "linewidth": 0.6}
-        axes.barh(row, timedelta(days=wait), left=trains[-1], height=0.3, zorder=0, **hatched)
-    begin = test + timedelta(days=outcome.gap_days)
-    framed = {"facecolor": "white", "edgecolor": ORANGE, "linewidth": 1.4}
-    axes.barh(row, timedelta(days=outcome.horizon_days), left=begin, height=0.5, zorder=1, **framed)
-    axes.plot([test], [row], "D", color=ORANGE, markersize=6, zorder=3)
+        places = [_number(day) for day in trains]
+        axes.barh(row, places[-1] - places[0], left=places[0], height=0.16, color=BLUE, alpha=0.35)
+        axes.plot(places, [row] * len(places), "s", color=BLUE, markersize=4.5)
+        hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "hatch": "////", "linewidth": 0.6}
+        axes.barh(row, report.config.span_days, left=places[-1], height=0.3, zorder=0, **hatched)
+    framed: dict[str, Any] = {"facecolor": "white", "edgecolor": ORANGE, "linewidth": 1.4}
+    axes.barh(row, outcome.horizon_days, left=at + outcome.gap_days, height=0.5, zorder=1, **framed)
+    axes.plot([at], [row], "D", color=ORANGE, markersize=6, zorder=3)
 
 
 def stream(report: Report, name: str) -> str:
@@ -67,16 +68,15 @@ def stream(report: Report, name: str) -> str:
     marks = [str(finding.values.get("since") or finding.values.get("last") or "") for finding in told]
 
     def draw(axes: Axes) -> None:
-        days = [day_of(begin) for begin in begins]
+        days = np.array([_number(day_of(begin)) for begin in begins])
         axes.fill_between(days, counts, step="post", color=BLUE, alpha=0.25, linewidth=0)
         axes.step(days, counts, where="post", color=BLUE, linewidth=1)
         for mark in filter(None, marks):
-            axes.axvline(pd.Timestamp(mark), color=ORANGE, linewidth=1.6, linestyle="--")
+            axes.axvline(_number(date.fromisoformat(mark)), color=ORANGE, linewidth=1.6, linestyle="--")
         top = max(int(counts.max()), 1) if len(counts) else 1
         axes.set_yticks([0, top], ["0", f"{top:,}"])
         axes.set_ylim(0, 1.08 * top)
-        newest = [own.days for own in report.known.calendar.values() if len(own.days)]
-        _dates(axes, day_of(min(own[0] for own in newest)), day_of(max(own[-1] for own in newest)), ticks=3)
+        _dates(axes, *report.span, 3)
 
     return _svg(draw, 3.1, 1.25)
 
@@ -93,13 +93,17 @@ def silent(report: Report) -> str | None:
     shares = {d: (quiet > d).groupby(report.made.frame["as_of"]).mean() for d in SILENT_DAYS}
 
     def draw(axes: Axes) -> None:
-        for (days, share), line in zip(shares.items(), ("-", "--", ":")):
-            axes.plot(share.index, share, line, color=BLUE, linewidth=1.8, marker="o", markersize=3)
-            at = (share.index[-1], share.iloc[-1])
-            axes.annotate(str(days), at, (7, -3), textcoords="offset points", weight="bold")
+        dates = [moment.date() for moment in shares[SILENT_DAYS[0]].index]
+        top, free = max(1.1 * max(share.max() for share in shares.values()), 0.05), 0.0
+        for days, line in zip(reversed(SILENT_DAYS), (":", "--", "-")):
+            share = shares[days].to_numpy()
+            axes.plot([_number(day) for day in dates], share, line, color=BLUE, linewidth=1.8, marker="o", markersize=3)
+            at = (_number(dates[-1]), max(share[-1], free))
+            axes.annotate(str(days), at, (7, -3), textcoords="offset points", weight="bold", annotation_clip=False)
+            free = at[1] + 0.12 * top
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_ylim(0, max(1.1 * max(share.max() for share in shares.values()), 0.05))
-        _dates(axes, shares[7].index[0], shares[7].index[-1])
+        axes.set_ylim(0, top)
+        _dates(axes, dates[0], dates[-1])
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
 
     return _svg(draw, 7.6, 2.2)
@@ -115,11 +119,11 @@ def outcomes(report: Report, mature: list[date]) -> str:
         places = np.arange(len(had))
         for place, (moment, count) in enumerate(had.items()):
             tested, known = moment.date() in tests, moment.date() in mature
-            face = {"facecolor": "white", "hatch": "////"} if tested else {"facecolor": BLUE}
+            face: dict[str, Any] = {"facecolor": "white", "hatch": "////"} if tested else {"facecolor": BLUE}
             axes.bar(place, count, width=0.7, edgecolor=ORANGE if tested else BLUE, linewidth=1, **face)
             label = f"{share[moment]:.0%}" if known else "–"
             axes.annotate(label, (place, count), (0, 3), textcoords="offset points", ha="center", fontsize=_small(had))
-        step = max(1, len(had) // 8)
+        step = -(-len(had) // 7)
         axes.set_xticks(places[::step], [str(moment)[:10] for moment in had.index[::step]])
         axes.set_xlim(-0.6, len(had) - 0.4)
         axes.set_ylim(0, 1.15 * max(had.max(), 1))
@@ -133,8 +137,12 @@ def _small(bars: pd.Series) -> float:
     return 8 if len(bars) <= 26 else 5
 
 
+def _number(day: date) -> float:
+    return float(date2num(day))
+
+
 def _dates(axes: Axes, first: date, last: date, ticks: int = 7) -> None:
-    axes.set_xlim(pd.Timestamp(first) - pd.Timedelta(days=10), pd.Timestamp(last) + pd.Timedelta(days=10))
+    axes.set_xlim(_number(first) - 10, _number(last) + 10)
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=ticks))
     axes.xaxis.set_major_formatter(DateFormatter("%Y-%m"))
 

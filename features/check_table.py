@@ -1,12 +1,12 @@
 """The findings as a table on the terminal: as wide as it is, levels told by words."""
 
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from features.config import Language
-from features.findings import Level, title, word
-from features.page_words import WORDS
+from features.findings import Level, title, word, words
 from features.quality import Report
 
 WIDTH_WITHOUT_TERMINAL, NARROW = 140, 110
@@ -18,16 +18,17 @@ def show(report: Report, lang: Language) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
-    said, narrow = WORDS[lang], console.width < NARROW
-    table = Table(header_style="bold", show_lines=True)
+    said, narrow = words()["page"][lang], console.width < NARROW
+    table = Table(header_style="bold", show_lines=True, box=HORIZONTALS)
     table.add_column(said["level"], no_wrap=True)
-    for name in ("check", "found") if narrow else ("check", "found", "needed", "todo"):
+    wide = ["check", "found", "needed", *(["todo"] if any(finding.todo for finding in report.findings) else [])]
+    for name in wide[:2] if narrow else wide:
         table.add_column(said[name], overflow="fold")
     for finding in report.findings:
         found, *others = finding.told(lang)
         name = title(finding.check, lang) + (f"\n{finding.about}" if finding.about else "")
         labelled = [f"{said[key]}{said['colon']}{text}" for key, text in zip(("needed", "todo"), others) if text]
-        cells = ["\n".join([found, *labelled])] if narrow else [found, *others]
+        cells = ["\n".join([found, *labelled])] if narrow else [found, *others][: len(wide) - 1]
         level = Text(word(finding.level, lang), style=_STYLE[finding.level])
         table.add_row(level, Text(name), *map(Text, cells))
     console.print(table)

@@ -133,14 +133,14 @@ def _session(spark: Spark, folder: Path) -> Any:
         PySparkLogger.getLogger(name).disabled = True  # it prints the Java trace of every error
     if SparkSession.getActiveSession() is not None or pyspark.SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate()
-    settings = {key: str(value) for key, value in spark.config.items()}
+    settings: dict[str, Any] = {key: str(value) for key, value in spark.config.items()}
     if spark.remote or os.environ.get("SPARK_REMOTE"):
         builder = SparkSession.builder.remote(spark.remote) if spark.remote else SparkSession.builder
         return builder.config(map=settings).getOrCreate()
     return _started(pyspark, spark.master or os.environ.get("MASTER") or "local[*]", settings, folder)
 
 
-def _started(pyspark: Any, master: str, settings: dict[str, str], folder: Path) -> Any:
+def _started(pyspark: Any, master: str, settings: dict[str, Any], folder: Path) -> Any:
     """A session with a driver in this process. Java says nothing on the terminal; workers write below ``folder``."""
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession

@@ -16,10 +16,10 @@ from features.attributes import History
 from features.calendar import NEVER, number
 from features.data_config import Data
 from features.gathered import Calendar, Codes, Gathered
+from features.ledger import Late
 from features.rollup import Activity
 from features.scratch import Space
 from features.sources import Source
-from features.store import Late
 from features.subscriptions import Subscriptions
 
 CUSTOMERS, ROWS = 4_096, 1_500_000

@@ -1,9 +1,13 @@
 """What a check found, what was needed, what to do: one finding, told in English or Japanese."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from features.check_words import CHECKS, LEVELS, SAID
+import yaml
+
 from features.config import Language
 
 Level = Literal["ok", "warning", "error"]
@@ -14,8 +18,8 @@ ORDER: tuple[Level, ...] = ("error", "warning", "ok")
 class Finding:
     """One result of a check: ``error`` means the numbers made from these data cannot be trusted.
 
-    check: one of check_words.CHECKS. about: the stream, feature or table, "" for the whole. code: which sentence of the
-    check; values: the numbers in it.
+    check, code: a check and one of its sentences in ``check_words.yaml``; values: the numbers in it. about: a feature, or
+    streams joined by ", ", or "" for all data.
     """
 
     check: str
@@ -26,7 +30,7 @@ class Finding:
 
     def told(self, lang: Language) -> tuple[str, str, str]:
         """Found, needed and what to do; the last one is empty when there is nothing to do."""
-        found, needed, todo = (part.format(**self.values) for part in SAID[f"{self.check}: {self.code}"][lang])
+        found, needed, todo = (part.format(**self.values) for part in words()["sentences"][self.check][self.code][lang])
         return found, needed, todo
 
     @property
@@ -53,17 +57,23 @@ class Finding:
         return plain | {"found": found, "needed": needed, "todo": todo, "values": self.values, "text": self.text}
 
 
+@cache
+def words() -> dict[str, Any]:
+    """Everything the checks say, in both languages."""
+    return yaml.safe_load(Path(__file__).with_name("check_words.yaml").read_text(encoding="utf-8"))
+
+
 def title(check: str, lang: Language) -> str:
     """The name of a check."""
-    return CHECKS[check][lang]
+    return words()["checks"][check][lang]
 
 
 def word(level: Level, lang: Language) -> str:
     """The name of a level: it is never told by colour alone."""
-    return LEVELS[level][lang]
+    return words()["levels"][level][lang]
 
 
-def ordered(findings: list[Finding]) -> list[Finding]:
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """The gravest first, each level in the order of the checks."""
     return sorted(findings, key=lambda finding: ORDER.index(finding.level))
 

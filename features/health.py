@@ -92,17 +92,18 @@ def feeds(known: Facts, as_of: date | None = None) -> list[Finding]:
             continue
         recent = days[days >= days[-1] - 180]
         pause = int(np.diff(recent).max()) if len(recent) > 1 else 180
-        values = {"quiet": int(end - 1 - days[-1]), "pause": pause, "limit": max(7, 2 * pause)}
-        if values["quiet"] > values["limit"]:
-            out.append(Finding("feeds", "error", name, "silent", values | {"last": str(day_of(days[-1]))}))
+        quiet, limit = int(end - 1 - days[-1]), max(7, 2 * pause)
+        if quiet > limit:
+            values = {"quiet": quiet, "limit": limit, "pause": pause, "last": str(day_of(days[-1]))}
+            out.append(Finding("feeds", "error", name, "silent", values))
     return out or [Finding("feeds", "ok", "", "fine", {"streams": len(known.data.behaviour())})]
 
 
 def volume(known: Facts) -> list[Finding]:
     """Streams of which every week since some week holds far less than the quietest of the eight weeks before it.
 
-    Whole weeks are compared, counted back from the newest day of all streams, so that a weekend is no drop; at least two
-    weeks make it last. A stream that has stopped is what ``feeds`` tells.
+    Whole weeks are compared, counted back from the newest day of all streams, so that a weekend is no drop; at least
+    two weeks make it last. A stream that has stopped is what ``feeds`` tells.
     """
     stopped = {finding.about for finding in feeds(known)}
     out = []

@@ -57,7 +57,7 @@ def weigh(
 
 
 @njit(cache=True, nogil=True)
-def _after(as_of: np.ndarray, first: int, end: int, day: int) -> int:
+def after(as_of: np.ndarray, first: int, end: int, day: int) -> int:
     """The first key of [first, end) whose date is later than the day, else ``end``."""
     while first < end:
         middle = (first + end) // 2
@@ -69,7 +69,7 @@ def _after(as_of: np.ndarray, first: int, end: int, day: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _groups(key_customer: np.ndarray) -> np.ndarray:
+def groups(key_customer: np.ndarray) -> np.ndarray:
     """Where the keys of each customer begin, and the end."""
     starts = np.empty(len(key_customer) + 1, np.int64)
     number = 0
@@ -102,9 +102,9 @@ def cumulate(
     latest, first = np.full(keys, NONE, np.int64), np.full(keys, NONE, np.int64)
     lows, running = np.zeros(size, np.int64), np.zeros((quantities, size), np.int64)
     history = lookbacks[size - 1]
-    groups = _groups(key_customer)
-    for g in range(len(groups) - 1):
-        key, last_key = groups[g], groups[g + 1]
+    starts = groups(key_customer)
+    for g in range(len(starts) - 1):
+        key, last_key = starts[g], starts[g + 1]
         begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
         if begin == end:
             continue
@@ -114,13 +114,13 @@ def cumulate(
         while late_row < len(late) and late[late_row] < end:
             i = late[late_row]
             late_row += 1
-            seen = _after(as_of, key, last_key, known[i])
+            seen = after(as_of, key, last_key, known[i])
             if seen == last_key:
                 continue
             if as_of[seen] <= day[i] + history:
                 latest[seen] = max(latest[seen], day[i])
             for b in range(size):
-                gone = _after(as_of, seen, last_key, day[i] + lookbacks[b])
+                gone = after(as_of, seen, last_key, day[i] + lookbacks[b])
                 for q in range(quantities):
                     sums[q, b, seen] += weights[i, q]
                     if gone < last_key:
@@ -162,7 +162,7 @@ def seen(offset: np.ndarray, day: np.ndarray, known: np.ndarray, as_of: np.ndarr
         covered = np.int64(2**31)
         for i in range(offset[c + 1] - 1, offset[c] - 1, -1):
             if known[i] < covered:
-                first = _after(as_of, 0, dates, known[i])
+                first = after(as_of, 0, dates, known[i])
                 while first < dates and as_of[first] <= min(day[i] + days, covered):
                     found[c, first] = True
                     first += 1
@@ -206,151 +206,3 @@ def last(
         elif best >= 0:
             before[k], rated[k] = value[best], 2
     return last, before, rated
-
-
-@njit(cache=True, nogil=True)
-def _accumulate(table: np.ndarray, key: int, last_key: int) -> None:
-    for b in range(len(table)):
-        for k in range(key + 1, last_key):
-            table[b, k] += table[b, k - 1]
-
-
-@njit(cache=True, nogil=True)
-def distinct(
-    offset: np.ndarray,
-    entity: np.ndarray,
-    day: np.ndarray,
-    known: np.ndarray,
-    key_customer: np.ndarray,
-    as_of: np.ndarray,
-    lookbacks: np.ndarray,
-    skip: np.ndarray,
-) -> np.ndarray:
-    """The number of entities with a visible row in [as_of − lookbacks[b], as_of − skip[b]): int64 (l, k).
-
-    Rows are sorted by customer, entity, day. Going back through an entity's rows, each adds the dates that no later
-    row of the entity covers: what lies before the smallest start so far.
-    """
-    size, keys = len(lookbacks), len(as_of)
-    out = np.zeros((size, keys), np.int64)
-    covered = np.zeros(size, np.int64)
-    groups = _groups(key_customer)
-    for g in range(len(groups) - 1):
-        key, last_key = groups[g], groups[g + 1]
-        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
-        for row in range(end - 1, begin - 1, -1):
-            if row == end - 1 or entity[row] != entity[row + 1]:
-                covered[:] = 2**31
-            for b in range(size):
-                since = max(known[row], day[row] + skip[b])
-                if since >= covered[b]:
-                    continue
-                first = _after(as_of, key, last_key, since)
-                gone = _after(as_of, first, last_key, min(day[row] + lookbacks[b], covered[b]))
-                covered[b] = since
-                if first < gone:
-                    out[b, first] += 1
-                    if gone < last_key:
-                        out[b, gone] -= 1
-        _accumulate(out, key, last_key)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _place(tree: np.ndarray, size: int, leaf: int, step: int, day: int) -> None:
-    """Give an entity ``step`` more visible days, and keep the largest (days, last day) of all at the tree's root."""
-    place = size + leaf
-    days, latest = (tree[place] >> 32) + step, max(tree[place] & (2**32 - 1), np.int64(day) - NONE)
-    tree[place] = (days << 32) | latest if days else 0
-    while place > 1:
-        place //= 2
-        tree[place] = max(tree[2 * place], tree[2 * place + 1])
-
-
-@njit(cache=True, nogil=True)
-def busiest(
-    offset: np.ndarray,
-    entity: np.ndarray,
-    day: np.ndarray,
-    known: np.ndarray,
-    key_customer: np.ndarray,
-    as_of: np.ndarray,
-    history: int,
-) -> np.ndarray:
-    """The last visible day of the entity with the most visible days, of those equal the latest: int64 (k,).
-
-    Rows are sorted by customer, entity, day, known. A day of an entity counts for the dates in (known, day + history]:
-    it waits in the list of the first of them and in that of the first after them.
-    """
-    keys = len(as_of)
-    out = np.full(keys, NONE, np.int64)
-    base = offset[key_customer[0]] if keys else 0
-    rows = offset[key_customer[keys - 1] + 1] - base if keys else 0
-    leaf, tree = np.empty(rows, np.int64), np.empty(2 * rows + 2, np.int64)
-    lists, following = np.full((2, keys + 1), -1, np.int64), np.empty((2, rows), np.int64)
-    groups = _groups(key_customer)
-    for g in range(len(groups) - 1):
-        key, last_key = groups[g], groups[g + 1]
-        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
-        size = 0
-        for row in range(begin, end):
-            if row == begin or entity[row] != entity[row - 1]:
-                size += 1
-            elif day[row] == day[row - 1]:
-                continue
-            first = _after(as_of, key, last_key, known[row])
-            gone = _after(as_of, first, last_key, day[row] + history)
-            if first < gone:
-                leaf[row - base] = size - 1
-                for turn, k in ((0, first), (1, gone)):
-                    if k < last_key:
-                        following[turn, row - base] = lists[turn, k]
-                        lists[turn, k] = row
-        tree[: 2 * size] = 0
-        for k in range(key, last_key):
-            for turn in range(2):
-                row = lists[turn, k]
-                while row >= 0:
-                    _place(tree, size, leaf[row - base], 1 - 2 * turn, day[row])
-                    row = following[turn, row - base]
-            if size and tree[1]:
-                out[k] = (tree[1] & (2**32 - 1)) + NONE
-    return out
-
-
-@njit(cache=True, nogil=True)
-def still_open(
-    offset: np.ndarray,
-    day: np.ndarray,
-    known: np.ndarray,
-    until: np.ndarray,
-    key_customer: np.ndarray,
-    as_of: np.ndarray,
-    history: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many intervals are open, and the age in days of the oldest."""
-    keys = len(as_of)
-    number, oldest = np.zeros((1, keys), np.int64), np.zeros(keys, np.int64)
-    groups = _groups(key_customer)
-    for g in range(len(groups) - 1):
-        key, last_key = groups[g], groups[g + 1]
-        begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
-        for row in range(begin, end):
-            first = _after(as_of, key, last_key, known[row])
-            gone = _after(as_of, first, last_key, min(until[row], day[row] + history))
-            if first < gone:
-                number[0, first] += 1
-                if gone < last_key:
-                    number[0, gone] -= 1
-        _accumulate(number, key, last_key)
-        low = begin
-        for k in range(key, last_key):
-            a = as_of[k]
-            while low < end and min(until[low], day[low] + history) < a:
-                low += 1
-            row = low
-            while number[0, k] and (known[row] >= a or min(until[row], day[row] + history) < a):
-                row += 1
-            if number[0, k]:
-                oldest[k] = a - day[row]
-    return number[0], oldest

@@ -145,7 +145,7 @@ def _past(part: Part, chosen: np.ndarray, day: int) -> Part:
 
 
 def _activity(activity: Activity, chosen: np.ndarray, day: int) -> Activity:
-    cut = {}
+    cut = dict[str, np.ndarray]()
     for prefix in ("open_", "entity_", ""):
         kept = chosen[getattr(activity, f"{prefix}customer")] & (getattr(activity, f"{prefix}known") < day)
         own = [name for name in vars(activity) if f"{name}_".startswith(prefix) and name not in cut]

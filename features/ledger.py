@@ -13,6 +13,7 @@ import ibis
 
 from features import events, pushdown
 from features.calendar import NEVER
+from features.partition import named
 from features.sources import Source, Table, fetch
 
 FILE = "__file"
@@ -31,6 +32,26 @@ class Entry:
     stamp: Stamp
     days: Days = field(default_factory=dict)
     late: Days = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Late:
+    """Rows of old days that came after the horizon (``rows`` > 0) or are gone from the table (``rows`` < 0)."""
+
+    streams: tuple[str, ...]
+    rows: int
+    oldest: str
+    files: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
+        what = f"{self.rows:,} rows came later than the horizon and are left out"
+        if self.rows < 0:
+            what = f"{-self.rows:,} rows are gone from the table and still counted"
+        return (
+            f"{', '.join(self.streams)}: {what}; oldest known on {self.oldest}, in {', '.join(self.files[:3])}{more}; "
+            "to read everything again: python -m features update CONFIG --rebuild"
+        )
 
 
 class Ledger:
@@ -70,8 +91,8 @@ class Ledger:
         """The files with a row of ``cut`` or a later day."""
         return [path for path, entry in self.files.items() if any(day >= cut for day in entry.days)]
 
-    def late(self) -> list[tuple[int, int, list[str]]]:
-        """What the store lacks, then what it has too much: rows, their oldest day, in which files.
+    def late(self, streams: tuple[str, ...]) -> list[Late]:
+        """What the store lacks, then what it has too much.
 
         Rows that only moved from one file to another are neither.
         """
@@ -84,7 +105,7 @@ class Ledger:
             days = {day for day, rows in net.items() if rows * sign > 0}
             paths = [path for path, own in self.files.items() if any(own.late.get(day, 0) * sign > 0 for day in days)]
             if days:
-                found.append((sum(net[day] for day in days), min(days), paths))
+                found.append(Late(streams, sum(net[day] for day in days), named(min(days)), tuple(paths)))
         return found
 
     def record(self) -> dict[str, Any]:
@@ -99,7 +120,9 @@ class Ledger:
 
         return cls(
             {
-                path: Entry(own["stamp"] and (own["stamp"][0], own["stamp"][1]), numbers(own["days"]), numbers(own["late"]))
+                path: Entry(
+                    own["stamp"] and (own["stamp"][0], own["stamp"][1]), numbers(own["days"]), numbers(own["late"])
+                )
                 for path, own in record.items()
             }
         )
@@ -150,7 +173,11 @@ def counted(source: Source, names: Sequence[str], paths: Iterable[str]) -> dict[
     table = some(source, spec.table, paths).table(spec.table)
     roles = events.roles_of(table, source.data, names[0])
     table = table.filter(reduce(or_, [events.condition(table, source.data.streams[name], name) for name in names]))
-    times = {role: events.typed(table[roles[role]], role, f"{label}: {roles[role]}") for role in ("at", "known") if role in roles}
+    times = {
+        role: events.typed(table[roles[role]], role, f"{label}: {roles[role]}")
+        for role in ("at", "known")
+        if role in roles
+    }
     rolled = pushdown.rolled(table.select(id=table[FILE], **times), source.data, label)
     found = fetch(rolled.group_by(["id", "known"]).aggregate(rows=rolled["count"].sum()), label)
     counts: dict[str, Days] = {}

@@ -103,7 +103,9 @@ def rows_of(table: pa.Table, late: bool) -> Rows:
         arrays["known"] if late else arrays["day"],
         **{name: arrays[name] for name in ("mask", "time", "count") if name in arrays},
         totals={column: (arrays[f"total {column}"], arrays[f"valued {column}"]) for column in of_values},
-        entities={name.removeprefix("entity "): table[name] for name in table.column_names if name.startswith("entity ")},
+        entities={
+            name.removeprefix("entity "): table[name] for name in table.column_names if name.startswith("entity ")
+        },
     )
 
 

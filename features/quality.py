@@ -1,4 +1,4 @@
-"""All checks on the data of one model: sound facts, sound tables, enough of them, and no feature that knows the future."""
+"""All checks on the data of one model: sound tables, enough of everything, no feature that knows the future."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from features import facts, health, leaks, snapshot, tables
+from features.calendar import day_of
 from features.facts import Facts
 from features.findings import Finding, level, ordered
 from features.snapshot import Snapshot
@@ -29,6 +30,12 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.count("error")
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """The first and the last day with an event of any stream."""
+        own = [calendar.days for calendar in self.known.calendar.values() if len(calendar.days)]
+        return day_of(min(days[0] for days in own)), day_of(max(days[-1] for days in own))
 
     def count(self, level: str) -> int:
         """How many findings are of the level."""
@@ -70,12 +77,8 @@ def enough(config: SnapshotConfig, made: Snapshot) -> list[Finding]:
     """Are there enough dates, customers and outcomes for this model, in all and on each test date?"""
     mature = made.frame[made.frame["outcome"].notna()]
     dates = [moment.date() for moment in sorted(mature["as_of"].unique())]
-    return [
-        _history(config, dates, len(mature)),
-        _customers(made),
-        _outcomes(mature),
-        *_test_dates(config, mature, dates),
-    ]
+    found = [_history(config, dates, len(mature)), _customers(made), _outcomes(mature)]
+    return [*found, *_test_dates(config, mature, dates)]
 
 
 def trains(config: SnapshotConfig, mature: list[date], test: date) -> list[date]:

@@ -4,12 +4,11 @@ A day is old when it lies ``horizon_days`` before the newest one stored. Younger
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,72 +16,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import events, ledger, partition
+from features import events, ledger, manifest, partition
 from features.calendar import NEVER
 from features.command import progress
 from features.data_config import Data, workspace
 from features.events import Rows
-from features.ledger import Ledger, Stamp
+from features.ledger import Late, Ledger, Stamp
+from features.manifest import Manifest
 from features.partition import Partition, Waiting
 from features.sources import Source
 
-VERSION = 1
-ALL = -(2**31)
 BATCH = 1 << 17
-
-
-@dataclass(frozen=True)
-class Late:
-    """Rows of old days that came after the horizon (``rows`` > 0) or are gone from the table (``rows`` < 0)."""
-
-    streams: tuple[str, ...]
-    rows: int
-    oldest: str
-    files: tuple[str, ...]
-
-    def __str__(self) -> str:
-        more = f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
-        what = f"{self.rows:,} rows came later than the horizon and are left out"
-        if self.rows < 0:
-            what = f"{-self.rows:,} rows are gone from the table and still counted"
-        return (
-            f"{', '.join(self.streams)}: {what}; oldest known on {self.oldest}, in {', '.join(self.files[:3])}{more}; "
-            "to read everything again: python -m features update CONFIG --rebuild"
-        )
-
-
-@dataclass(frozen=True)
-class State:
-    """What ``manifest.json`` tells of the streams that are read together.
-
-    meaning: what data.yaml says of them. kinds: column role -> its type. today: of the last update, a day number.
-    """
-
-    meaning: dict[str, Any]
-    kinds: dict[str, str] = field(default_factory=dict)
-    today: int = NEVER
-    days: dict[int, Partition] = field(default_factory=dict)
-    files: Ledger = field(default_factory=Ledger)
-
-    def cut(self, today: int, horizon: int) -> int:
-        """The first day that is read again."""
-        end = self.today if today == NEVER else today
-        stored = [day for day in self.days if day <= end and day != NEVER]
-        return max(stored) - horizon if stored else ALL
-
-    def text(self) -> str:
-        days = {day: asdict(own) for day, own in sorted(self.days.items())}
-        plain = {"version": VERSION, "meaning": self.meaning, "kinds": self.kinds, "today": self.today}
-        return json.dumps(plain | {"days": days, "files": self.files.record()}, ensure_ascii=False)
-
-    @classmethod
-    def of(cls, text: str) -> "State":
-        """Raises ValueError, KeyError or TypeError when the text is no manifest of this version."""
-        own = json.loads(text)
-        if own["version"] != VERSION:
-            raise ValueError
-        days = {int(day): Partition(**one) for day, one in own["days"].items()}
-        return cls(own["meaning"], own["kinds"], own["today"], days, Ledger.of(own["files"]))
 
 
 def stored(data: Data, names: Sequence[str]) -> bool:
@@ -92,10 +36,9 @@ def stored(data: Data, names: Sequence[str]) -> bool:
 
 def opened(source: Source, names: Sequence[str], today: int = NEVER) -> "Store | None":
     """The store of these streams, brought up to date; None where they are read from their table each time."""
-    if not stored(source.data, names):
-        return None
-    own = Store(source, names)
-    own.update(today)
+    own = Store(source, names) if stored(source.data, names) else None
+    if own:
+        own.update(today)
     return own
 
 
@@ -109,7 +52,7 @@ class Store:
         self._table = data.streams[names[0]].table
         self._meaning = _meaning(data, names)
         self.folder = workspace(data) / "activity" / names[0]
-        self.state = State(self._meaning)
+        self.state = Manifest(self._meaning)
 
     def update(self, today: int = NEVER, rebuild: bool = False) -> list[int]:
         """Take in what is new; returns the known days whose files are not as they were.
@@ -118,14 +61,14 @@ class Store:
         be read; then, or when it is killed, the store stays as it was.
         """
         with self._locked(fcntl.LOCK_EX):
-            before = State(self._meaning) if rebuild else self._usable()
+            before = Manifest(self._meaning) if rebuild else self._usable()
             stamps = ledger.stamps(self._source, self._table)
             changed = before.files.changed(stamps)
             now = before
             if changed or before.files.gone(stamps):
                 now = self._read_anew(before, stamps, changed, today)
             self.state = now if today == NEVER else replace(now, today=today)
-            _replace(self.folder / "manifest.json", self.state.text())
+            self.state.save(self.folder)
             self._sweep()
         return sorted(day for day in before.days.keys() | now.days.keys() if before.days.get(day) != now.days.get(day))
 
@@ -143,14 +86,17 @@ class Store:
                 yield partition.rows_of(pa.concat_tables(waiting), late)
 
     @property
+    def events(self) -> int:
+        """How many events are stored."""
+        return sum(_events(self.state.days).values())
+
+    @property
     def late(self) -> list[Late]:
         """What the store and the table disagree on."""
-        return [
-            Late(self._names, rows, partition.named(day), tuple(files)) for rows, day, files in self.state.files.late()
-        ]
+        return self.state.files.late(self._names)
 
     def _tables(self, only: Sequence[str] | None) -> Iterator[pa.Table]:
-        state = self._on_disk() or self.state
+        state = manifest.load(self.folder) or self.state
         for own in state.days.values():
             for table in partition.read(self.folder / own.file):
                 if only is None:
@@ -158,17 +104,11 @@ class Store:
                 else:
                     yield table.filter(pc.is_in(table["id"].cast(pa.string()), pa.array(list(only), pa.string())))
 
-    def _on_disk(self) -> State | None:
-        try:
-            return State.of((self.folder / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _usable(self) -> State:
+    def _usable(self) -> Manifest:
         """The state on disk, or an empty one and a line that says why."""
-        state, what = self._on_disk(), f"activity of {', '.join(self._names)}"
+        state, what = manifest.load(self.folder), f"activity of {', '.join(self._names)}"
         if state is None:
-            there = (self.folder / "manifest.json").exists()
+            there = (self.folder / manifest.NAME).exists()
             why = "its manifest is damaged or of another version" if there else "nothing is stored yet"
         elif state.meaning != self._meaning:
             why = "data.yaml says something else of it than before"
@@ -178,25 +118,25 @@ class Store:
                 return state
             why = f"{harmed[0]} is missing or damaged"
         progress(f"{what}: {why}; reading everything …")
-        return State(self._meaning)
+        return Manifest(self._meaning)
 
-    def _read_anew(self, before: State, stamps: dict[str, Stamp], changed: list[str], today: int) -> State:
+    def _read_anew(self, before: Manifest, stamps: dict[str, Stamp], changed: list[str], today: int) -> Manifest:
         """The state after reading the days since the horizon from the files that have rows of them."""
         cut = before.cut(today, self._horizon)
-        alone = cut == ALL and len(stamps) == 1
+        alone = cut == manifest.ALL and len(stamps) == 1
         counts = {} if alone else ledger.counted(self._source, self._names, changed)
         files = before.files.updated(stamps, counts, cut)
-        holding = list(stamps) if cut == ALL else files.holding(cut)
+        holding = list(stamps) if cut == manifest.ALL else files.holding(cut)
         narrow = ledger.some(self._source, self._table, holding)
         kinds = self._kinds(narrow) if holding else before.kinds
         if before.days and kinds != before.kinds:
             progress(f"activity of {', '.join(self._names)}: a column changed its type; reading everything …")
-            return self._read_anew(State(self._meaning), stamps, list(stamps), today)
+            return self._read_anew(Manifest(self._meaning), stamps, list(stamps), today)
         days = self._scan(narrow, cut) if holding else {}
         if alone:
             files = Ledger({path: ledger.Entry(stamp, _events(days)) for path, stamp in stamps.items()})
         days = {day: own for day, own in before.days.items() if day < cut} | days
-        return State(self._meaning, kinds, before.today, dict(sorted(days.items())), files)
+        return Manifest(self._meaning, kinds, before.today, dict(sorted(days.items())), files)
 
     def _kinds(self, source: Source) -> dict[str, str]:
         """The types by which the columns are read: those of text depend on what it holds."""
@@ -212,7 +152,7 @@ class Store:
         """Read the rows known since ``cut`` and write the file of each day, on as many threads as there are cores."""
         ratings = sum(2**i for i, name in enumerate(self._names) if source.data.streams[name].kind == "rating")
         waiting = partition.Waiting(self._names[0], ratings)
-        for rows in events.read(source, self._names, since=None if cut == ALL else cut):
+        for rows in events.read(source, self._names, since=None if cut == manifest.ALL else cut):
             waiting.add(rows, cut)
         waiting.close()
         pool = ThreadPoolExecutor(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
@@ -226,7 +166,7 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what no state names any more: old files of a day, and what a killed update left."""
-        known = {own.file for own in self.state.days.values()} | {"manifest.json", "lock"}
+        known = {own.file for own in self.state.days.values()} | {manifest.NAME, "lock"}
         for path in self.folder.iterdir():
             if path.name not in known:
                 path.unlink()
@@ -253,18 +193,3 @@ def _meaning(data: Data, names: Sequence[str]) -> dict[str, Any]:
 
 def _events(days: dict[int, Partition]) -> dict[int, int]:
     return {day: own.events for day, own in days.items()}
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all; it is on the disk when this returns. One that says the same is left alone."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    half = path.with_name(f".{path.name}.half")
-    with half.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)

@@ -1,4 +1,4 @@
-"""What the tables themselves show of their rows: repeats, and clocks that are off. Asked of the engine, never fetched."""
+"""What the tables themselves show of their rows: repeats, and clocks that are off. Counted by the engine."""
 
 from collections.abc import Iterator, Sequence
 from functools import reduce

@@ -1,6 +1,8 @@
 """Tables in: every kind of file, every wrong table with one message, nothing read wrongly in silence."""
 
 import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 
 import duckdb
@@ -11,6 +13,7 @@ import pytest
 from features import config, facts, snapshot
 from features.errors import ConfigError, DataError
 from features.snapshot_config import SnapshotConfig
+from features.sources import Source
 from tests import company
 
 PEOPLE = [{"id": "a"}, {"id": "b"}]
@@ -213,3 +216,47 @@ def test_no_event_of_a_known_customer_is_named(tmp_path):
     company.tables(tmp_path, customers=PEOPLE, logins=[{"id": "stranger", "at": datetime(2025, 3, 1)}])
     with pytest.raises(DataError, match="no event of any stream belongs to a known customer"):
         snapshot.dates(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("duckdbb", r"engine: allowed: duckdb, spark, .*; found 'duckdbb'"),
+        ({"postgre": {}}, r"engine.postgre: unknown key \(did you mean postgres\?\); known keys: postgres, spark"),
+        ({"postgres": {}}, r"engine.postgres.env: this key is missing"),
+        ({"postgres": {"env": "X"}, "spark": {}}, r"engine: give one engine, postgres or spark"),
+        ({"spark": {"master": "local[2]", "remote": "sc://host"}}, r"engine.spark: give either `master`"),
+        ({"spark": {"remote": "sc://host/;token=abc"}}, r"engine.spark: remote: no secret belongs here"),
+    ],
+)
+def test_a_wrong_engine_gets_one_message(tmp_path, engine, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        settings(tmp_path, {"engine": engine})
+    assert "abc" not in str(caught.value)
+
+
+def test_only_files_of_duckdb_need_a_root(tmp_path):
+    assert settings(tmp_path, {"engine": "duckdb"}).data.engine.name == "duckdb"
+    assert settings(tmp_path, {"engine": "spark", "root": None}).data.engine.name == "spark"
+    with pytest.raises(ConfigError, match=r"data.yaml: root: this key is missing"):
+        settings(tmp_path, {"root": None})
+
+
+@pytest.mark.parametrize(("engine", "library"), [("spark", "pyspark"), ({"postgres": {"env": "HOME"}}, "psycopg")])
+def test_an_engine_that_is_not_installed_is_told(tmp_path, monkeypatch, engine, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        ConfigError, match=rf"data.yaml: engine.*: {library} is not installed; install {library}.* with pip"
+    ):
+        Source(settings(tmp_path, {"engine": engine}).data)
+
+
+def test_files_need_no_other_engine(tmp_path):
+    company.tables(tmp_path, customers=PEOPLE)
+    code = "import sys; from features.sources import Source; from features.data_config import Data; import yaml\n"
+    code += (
+        f"Source(Data(**yaml.safe_load(open('{tmp_path}/data.yaml')))).table('customers.parquet').count().execute()\n"
+    )
+    company.configs(tmp_path)
+    done = subprocess.run([sys.executable, "-c", code + "print({'pyspark', 'psycopg'} & set(sys.modules))"], capture_output=True, text=True)  # fmt: skip
+    assert done.stdout == "set()\n", done.stderr

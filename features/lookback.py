@@ -1,0 +1,149 @@
+"""What the measures of one stream draw on: cumulative activity, entities and open intervals, for some keys."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from features import entity_kernel, kernel
+from features.rollup import Activity
+
+WEEKS = 8
+WEEKLY = {"spike", "slope", "decline_weeks"}
+ENTITIES = {"distinct", "new_users"}
+Measure = tuple[str, int | None]
+
+
+class Stream:
+    """One stream made ready: which sums are asked for, over which look-backs, and the running totals of its rows."""
+
+    def __init__(self, activity: Activity, measures: Sequence[Measure], history: int, customers: int):
+        names = {name for name, _ in measures}
+        windows = {days for _, days in measures if days}
+        doubled = {2 * days for name, days in measures if name == "trend" and days}
+        weekly = {7 * k for k in range(1, WEEKS + 2)} if names & WEEKLY else set()
+        entity = {days for name, days in measures if name in ENTITIES and days}
+        self.history = history
+        self.lookbacks, self._place = _lookbacks(windows | doubled | weekly, history)
+        self.entity_windows, self._entity_place = _lookbacks(entity, history)
+        self.activity, self.customers = activity, customers
+        a = activity
+        self.quantities = ["count", "days"]
+        if names & {"sum", "mean"}:
+            self.quantities.append("total")
+        if "mean" in names:
+            self.quantities.append("valued")
+        columns = [np.zeros(len(a.day), np.int64) if name == "days" else getattr(a, name) for name in self.quantities]
+        self.weights = np.ascontiguousarray(np.stack(columns, axis=1))
+        self.before, self.late = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
+
+    def place(self, days: int) -> int:
+        """Where a look-back stands among the look-backs."""
+        return self._place[min(days, self.history)]
+
+    def entity_place(self, days: int) -> int:
+        """Where a look-back stands among those of the entities."""
+        return self._entity_place[min(days, self.history)]
+
+    @cached_property
+    def offset(self) -> np.ndarray:
+        return self._offsets(self.activity.customer)
+
+    @cached_property
+    def entity_offset(self) -> np.ndarray:
+        return self._offsets(self.activity.entity_customer)
+
+    @cached_property
+    def open_offset(self) -> np.ndarray:
+        return self._offsets(self.activity.open_customer)
+
+    def _offsets(self, customer: np.ndarray) -> np.ndarray:
+        size = max(self.customers, int(customer[-1]) + 1 if len(customer) else 0)
+        return kernel.offsets(customer, size)
+
+
+class Facts:
+    """What the formulas draw on, for some keys: each part is computed when a formula first asks for it."""
+
+    def __init__(self, stream: Stream, customer: np.ndarray, as_of: np.ndarray):
+        self.stream, self.key, self.history = stream, (customer, as_of), stream.history
+        a = stream.activity
+        sums, self.latest, self.first = kernel.cumulate(
+            stream.offset, a.day, a.known, stream.weights, stream.before, stream.late, *self.key, stream.lookbacks
+        )
+        self._sums = dict(zip(stream.quantities, sums))
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        """count, days, total, valued: int64 (l, k), a row per look-back."""
+        if name.startswith("_") or name not in self._sums:
+            raise AttributeError(name)
+        return self._sums[name]
+
+    def at(self, table: np.ndarray, days: int) -> np.ndarray:
+        """The row of a table for a look-back."""
+        return table[self.stream.place(days)]
+
+    @cached_property
+    def recency(self) -> np.ndarray:
+        return np.where(self.latest == kernel.NONE, np.nan, self.key[1] - self.latest)
+
+    @cached_property
+    def gap(self) -> np.ndarray:
+        days = self.at(self.days, self.history)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(days < 2, np.nan, (self.latest - self.first) / (days - 1))
+
+    @cached_property
+    def weeks(self) -> np.ndarray:
+        """Events of the last week, of the week before it, and so on: int64 (WEEKS + 1, k)."""
+        reached = np.stack([self.at(self.count, 7 * k) for k in range(1, WEEKS + 2)])
+        return np.diff(reached, axis=0, prepend=0)
+
+    @cached_property
+    def rating(self) -> tuple[np.ndarray, ...]:
+        """The last value, the one on a day before it, and how many of the two there are."""
+        a = self.stream.activity
+        return kernel.last(self.stream.offset, a.day, a.known, a.valued, a.last_time, a.last, *self.key, self.history)
+
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """Entities seen in each entity window, int64 (w, k); the last one is the history."""
+        windows = self.stream.entity_windows
+        return self._entities(np.zeros_like(windows), windows)
+
+    @cached_property
+    def seen_before(self) -> np.ndarray:
+        """Entities seen within the history, before each entity window: int64 (w, k)."""
+        windows = self.stream.entity_windows
+        return self._entities(windows, np.full_like(windows, self.history))
+
+    @cached_property
+    def busiest(self) -> np.ndarray:
+        """The last day of the entity with the most days within the history."""
+        return entity_kernel.busiest(*self._entity_rows, *self.key, self.history)
+
+    @cached_property
+    def opened(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many are open, and the age of the oldest."""
+        a = self.stream.activity
+        return entity_kernel.still_open(
+            self.stream.open_offset, a.open_day, a.open_known, a.open_until, *self.key, self.history
+        )
+
+    def entity_window(self, table: np.ndarray, days: int) -> np.ndarray:
+        """The row of a table for an entity window."""
+        return table[self.stream.entity_place(days)]
+
+    def _entities(self, skip: np.ndarray, lookbacks: np.ndarray) -> np.ndarray:
+        return entity_kernel.distinct(*self._entity_rows, *self.key, lookbacks, skip)
+
+    @property
+    def _entity_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        a = self.stream.activity
+        return self.stream.entity_offset, a.entity, a.entity_day, a.entity_known
+
+
+def _lookbacks(days: Iterable[int], history: int) -> tuple[np.ndarray, dict[int, int]]:
+    """Ascending, none longer than the history, which is the last one; and where each stands."""
+    cut = sorted({min(one, history) for one in days} | {history})
+    return np.array(cut, np.int64), {one: place for place, one in enumerate(cut)}
