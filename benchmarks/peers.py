@@ -2,11 +2,11 @@
 
     python -m benchmarks.peers polars --events events.parquet --dates 52
 
-Each rolls the events up by customer, stream and day once; a date then needs the 90 days before it. Five forms were tried
-in Polars and four in DuckDB at 2 M events, the best of them again at 20 M, and the one that took the least CPU time there
-was kept: Polars sums masked columns, DuckDB aggregates stream by stream with filters and joins. pandas sums 16 cells
-(stream × the smallest window that holds the day) and then adds the cells up. Dates are handed on one by one, so that
-none has to hold the whole answer in memory.
+Each rolls the events up by customer, stream and day once; a date then needs the 90 days before it. Five forms were
+tried in Polars and four in DuckDB at 2 M events, the best of them again at 20 M, and the one that took the least CPU
+time there was kept: Polars sums masked columns, DuckDB aggregates stream by stream with filters and joins. pandas sums
+16 cells (stream × the smallest window that holds the day) and then adds the cells up. Dates are handed on one by one,
+so that none has to hold the whole answer in memory.
 """
 
 import sys

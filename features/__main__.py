@@ -64,7 +64,7 @@ def update(chosen: argparse.Namespace) -> Answer:
         late += kept.late
         told[label] = {"events": kept.events, "days": len(kept.state.days), "changed": len(changed)}
         many = f"{kept.events:,} events known on {len(kept.state.days):,} days"
-        say(chosen, f"{label}: {many}, {len(changed):,} of them written")
+        say(chosen, f"{label}: {many}, {len(changed):,} of them new or changed")
     for one in late:
         say(chosen, f"WARNING {one}")
     say(chosen, f"Next: python -m training train {chosen.config}")

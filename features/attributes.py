@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features import columns, windows
 from features.customers import ALWAYS, refuse_repeats
-from features.data_config import Attribute
+from features.data_config import Attribute, Data
 from features.rollup import Activity, Events, daily
-from features.sources import Column, Source, fetch, require
+from features.sources import Column, Source, Table, fetch, require
 
 AT_ONCE = 1_000
 
@@ -53,52 +54,59 @@ History = Static | Changing
 
 def load(source: Source, index: pd.Index) -> dict[str, History]:
     """Every attribute of ``data.yaml``. Raises DataError on a missing column, a wrong type, a repeated customer."""
-    own = source.data.customers.attributes
     return {
-        name: _static(source, name, spec, index) if spec.changes is None else _changing(source, name, spec, index)
-        for name, spec in own.items()
+        name: parse(fetch(query(source, name, _few(index)), label(source.data, name)), source.data, name, index)
+        for name in source.data.customers.attributes
     }
 
 
-def _static(source: Source, name: str, spec: Attribute, index: pd.Index) -> Static:
-    customers = source.data.customers
-    table_name = spec.table or customers.table or ""
-    table = source.table(table_name)
-    column = spec.column or name
+def label(data: Data, name: str) -> str:
+    """The table an attribute comes from."""
+    spec = data.customers.attributes[name]
+    return spec.changes.table if spec.changes else spec.table or data.customers.table or ""
+
+
+def query(source: Source, name: str, some: Sequence[str] | None = None) -> Table:
+    """The rows that ``parse`` takes: id, value, and of a history at and known."""
+    spec, own = source.data.customers.attributes[name], label(source.data, name)
+    table, changes = source.table(own), spec.changes
     path = f"data.yaml: customers.attributes.{name}"
-    require(table, table_name, {path: column, "data.yaml: customers.id": customers.id})
-    query = {"id": columns.text(table[customers.id])}
-    query["value"] = _typed(table[column], spec, f"{table_name}: {column} ({path}.type: {spec.type})")
-    rows = fetch(columns.only(table, customers.id, _few(index)).select(**query), table_name).to_pandas()
-    rows = rows[rows["id"].notna()]
-    refuse_repeats(rows["id"], f"{table_name}: {customers.id}")
-    return Static(_plain(rows.set_index("id")["value"].reindex(index), spec))
+    wanted = {"id": source.data.customers.id, "value": (changes.value if changes else spec.column) or name}
+    if changes is None:
+        require(table, own, {path: wanted["value"], "data.yaml: customers.id": wanted["id"]})
+    else:
+        wanted |= {"at": changes.at} | ({"known": changes.known} if changes.known else {})
+        require(table, own, {f"{path}.changes.{role}": column for role, column in wanted.items()})
+    where = f"{path}.changes" if changes else f"{path}.type: {spec.type}"
+    found = {"id": columns.text(table[wanted["id"]])}
+    found["value"] = _typed(table[wanted["value"]], spec, f"{own}: {wanted['value']} ({where})")
+    for role in ("at", "known"):
+        if role in wanted:
+            found[role] = columns.time(table[wanted[role]], f"{own}: {wanted[role]}")
+    return columns.only(table, wanted["id"], some).select(**found)
 
 
-def _changing(source: Source, name: str, spec: Attribute, index: pd.Index) -> Changing:
-    changes = spec.changes
-    assert changes is not None
-    path = f"data.yaml: customers.attributes.{name}.changes"
-    table = source.table(changes.table)
-    column = changes.value or name
-    wanted = {"id": source.data.customers.id, "at": changes.at, "value": column}
-    wanted |= {"known": changes.known} if changes.known else {}
-    require(table, changes.table, {f"{path}.{role}": column for role, column in wanted.items()})
-    query = {"id": columns.text(table[wanted["id"]])}
-    query["at"] = columns.time(table[changes.at], f"{changes.table}: {changes.at}")
-    query["value"] = _typed(table[column], spec, f"{changes.table}: {column} ({path})")
-    if changes.known:
-        query["known"] = columns.time(table[changes.known], f"{changes.table}: {changes.known}")
-    rows = fetch(columns.only(table, wanted["id"], _few(index)).select(**query), changes.table)
-    day, time = columns.days(rows["at"], source.data)
-    known = np.maximum(day, columns.days(rows["known"], source.data, fill=ALWAYS)[0]) if changes.known else day
-    frame = pd.DataFrame({"day": day, "known": known, "time": time, "value": rows["value"].to_pandas()})
+def parse(rows: pa.Table, data: Data, name: str, index: pd.Index) -> History:
+    """The attribute of the customers in ``index``. Raises DataError on a repeated customer."""
+    spec = data.customers.attributes[name]
+    if spec.changes:
+        return _changing(rows, data, spec, index)
+    frame = rows.to_pandas()
+    frame = frame[frame["id"].notna()]
+    refuse_repeats(frame["id"], f"{label(data, name)}: {data.customers.id}")
+    return Static(_plain(frame.set_index("id")["value"].reindex(index), spec))
+
+
+def _changing(rows: pa.Table, data: Data, spec: Attribute, index: pd.Index) -> Changing:
+    day, time = columns.days(rows["at"], data)
+    seen = columns.days(rows["known"], data, fill=ALWAYS)[0] if "known" in rows.column_names else day
+    frame = pd.DataFrame({"day": day, "known": np.maximum(day, seen), "time": time, "value": rows["value"].to_pandas()})
     frame["customer"] = index.get_indexer(rows["id"].to_pandas())
     frame = frame[(frame["customer"] >= 0) & rows["at"].is_valid().to_pandas()]
     frame = frame.sort_values(["time", "known", "value"], ignore_index=True)
     number, one = np.arange(len(frame), dtype=np.int64), np.ones(len(frame), np.int64)
-    code, began, seen = (frame[column].to_numpy().astype(np.int32) for column in ("customer", "day", "known"))
-    activity = daily(Events(code, began, seen, one, one, number, frame["time"].to_numpy()))
+    code, began, known = (frame[column].to_numpy().astype(np.int32) for column in ("customer", "day", "known"))
+    activity = daily(Events(code, began, known, one, one, number, frame["time"].to_numpy()))
     nothing = pd.Series([None if spec.type == "category" else np.nan]).to_numpy()
     return Changing(activity, np.concatenate([_plain(frame["value"], spec), nothing]))
 

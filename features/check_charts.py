@@ -10,12 +10,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from features import quality
-from features.calendar import day_of
+from features.calendar import as_of_dates, day_of
 from features.health import weeks
 from features.quality import Report
 
@@ -143,8 +143,9 @@ def _number(day: date) -> float:
 
 def _dates(axes: Axes, first: date, last: date, ticks: int = 7) -> None:
     axes.set_xlim(_number(first) - 10, _number(last) + 10)
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=ticks))
-    axes.xaxis.set_major_formatter(DateFormatter("%Y-%m"))
+    months = as_of_dates("month", first, last)
+    shown = months[:: -(-len(months) // ticks)] if months else [first]
+    axes.set_xticks([_number(day) for day in shown], [str(day)[: 7 if months else 10] for day in shown])
 
 
 def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:

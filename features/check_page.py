@@ -34,7 +34,8 @@ def page(report: Report, config: Path, lang: Language, today: date) -> str:
     return (
         f'<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml" lang="{lang}">\n<head>\n<meta charset="utf-8"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body><main>\n{body}\n</main></body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body><main>\n{body}\n</main></body>\n</html>\n"
     )
 
 
@@ -155,7 +156,8 @@ def _small(report: Report, name: str, lang: Language) -> str:
 def _section(lang: Language, name: str, content: str) -> str:
     """A heading, how to read the picture (with a legend made of markup), the picture."""
     said = words(lang)
-    return f"<section><h2>{escape(said[name])}</h2><p>{escape(said[f'{name}_key']).format(**_MARKS)}</p>{content}</section>"
+    key = escape(said[f"{name}_key"]).replace("} ", "}\u00a0").format(**_MARKS)
+    return f"<section><h2>{escape(said[name])}</h2><p>{key}</p>{content}</section>"
 
 
 def _image(source: str, alternative: str) -> str:

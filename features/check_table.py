@@ -13,10 +13,10 @@ WIDTH_WITHOUT_TERMINAL, NARROW = 140, 110
 _STYLE: dict[Level, str] = {"error": "bold red", "warning": "yellow", "ok": ""}
 
 
-def show(report: Report, lang: Language) -> None:
+def show(report: Report, lang: Language, width: int | None = None) -> None:
     """Print one row per finding; on a narrow terminal what is found, needed and to do stand below each other."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
+    console = Console(highlight=False, width=width)
+    if width is None and not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
     said, narrow = words()["page"][lang], console.width < NARROW
     table = Table(header_style="bold", show_lines=True, box=HORIZONTALS)

@@ -6,8 +6,9 @@ import pandas as pd
 import pyarrow as pa
 
 from features import columns
+from features.data_config import Data
 from features.errors import DataError
-from features.sources import Source, fetch, require
+from features.sources import Column, Source, Table, fetch, require
 
 ALWAYS = -(2**31)
 
@@ -18,32 +19,47 @@ def load(source: Source, some: Sequence[str] | None = None) -> pd.DataFrame:
     Columns: id, unit (parent, else the customer), known_from (day number), name, owner, opted_out. Raises DataError
     on an empty table, a null or a repeated id.
     """
+    rows = fetch(query(source, some), label(source.data))
+    if some is None:
+        refuse_nobody(rows.num_rows, source.data)
+    return parse(rows, source.data)
+
+
+def label(data: Data) -> str:
+    """The table the customers come from."""
+    return data.customers.table or data.streams[data.customers.from_stream or ""].table
+
+
+def query(source: Source, some: Sequence[str] | None = None) -> Table:
+    """The rows that ``parse`` takes. Raises DataError on a missing column or a wrong type."""
     spec = source.data.customers
+    table = source.table(label(source.data))
     if spec.table is None:
-        stream = source.data.streams[spec.from_stream or ""]
-        table = source.table(stream.table)
-        column = stream.id or spec.id
-        require(table, stream.table, {f"data.yaml: streams.{spec.from_stream}.id": column})
-        ids = columns.only(table, column, some).select(id=columns.key(table[column])).distinct()
-        found = fetch(ids, stream.table)["id"].drop_null().cast(pa.string())
-        frame = pd.DataFrame({"id": found.to_pandas()}).sort_values("id", ignore_index=True)
-        return frame.assign(unit=frame["id"], known_from=ALWAYS, name=None, owner=None, opted_out=False)
-    table = source.table(spec.table)
+        column = source.data.streams[spec.from_stream or ""].id or spec.id
+        require(table, label(source.data), {f"data.yaml: streams.{spec.from_stream}.id": column})
+        return columns.only(table, column, some).select(id=columns.key(table[column])).distinct()
     named = {"id": spec.id, "unit": spec.parent, "known_from": spec.known_from, "name": spec.name}
     named |= {"owner": spec.owner, "opted_out": spec.opted_out}
     wanted = {role: column for role, column in named.items() if column}
     require(table, spec.table, {f"data.yaml: customers.{role}": column for role, column in wanted.items()})
-    query = {
-        role: columns.text(table[column]) for role, column in wanted.items() if role not in ("known_from", "opted_out")
-    }
-    if spec.known_from:
-        query["known_from"] = columns.time(table[spec.known_from], f"{spec.table}: {spec.known_from}")
-    if spec.opted_out:
-        query["opted_out"] = columns.flag(table[spec.opted_out], f"{spec.table}: {spec.opted_out}")
-    rows = fetch(columns.only(table, spec.id, some).select(**query), spec.table)
-    if rows.num_rows == 0 and some is None:
-        raise DataError(f"{spec.table}: no customer in it; give a table with one row a customer")
-    known_from = columns.days(rows["known_from"], source.data, fill=ALWAYS)[0] if spec.known_from else ALWAYS
+    found = {role: _typed(table[column], role, f"{spec.table}: {column}") for role, column in wanted.items()}
+    return columns.only(table, spec.id, some).select(**found)
+
+
+def _typed(column: Column, role: str, label: str) -> Column:
+    if role == "known_from":
+        return columns.time(column, label)
+    return columns.flag(column, label) if role == "opted_out" else columns.text(column)
+
+
+def parse(rows: pa.Table, data: Data) -> pd.DataFrame:
+    """All customers, or some of them, as ``load`` gives them. Raises DataError on a null or a repeated id."""
+    spec = data.customers
+    if spec.table is None:
+        found = rows["id"].drop_null().cast(pa.string())
+        frame = pd.DataFrame({"id": found.to_pandas()}).sort_values("id", ignore_index=True)
+        return frame.assign(unit=frame["id"], known_from=ALWAYS, name=None, owner=None, opted_out=False)
+    known_from = columns.days(rows["known_from"], data, fill=ALWAYS)[0] if spec.known_from else ALWAYS
     frame = rows.to_pandas().assign(known_from=known_from)
     refuse_repeats(frame["id"], f"{spec.table}: {spec.id}")
     for column in ("name", "owner"):
@@ -51,6 +67,12 @@ def load(source: Source, some: Sequence[str] | None = None) -> pd.DataFrame:
     frame["opted_out"] = frame["opted_out"].fillna(0).astype(bool) if spec.opted_out else False
     frame["unit"] = frame["unit"].fillna("~" + frame["id"]) if spec.parent else frame["id"]
     return frame.sort_values("id", ignore_index=True)
+
+
+def refuse_nobody(rows: int, data: Data) -> None:
+    """Raise DataError when the table of the customers has no row."""
+    if rows == 0 and data.customers.table:
+        raise DataError(f"{data.customers.table}: no customer in it; give a table with one row a customer")
 
 
 def refuse_repeats(ids: pd.Series, label: str) -> None:

@@ -31,7 +31,9 @@ class Duckdb:
         assert data.root is not None
         self.folder = data.root.folder()
         threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1
-        self.connection = ibis.duckdb.connect(threads=int(threads))
+        # Without a large buffer the scan waits for its reader; nobody relies on the order of rows.
+        self.connection = ibis.duckdb.connect(threads=int(threads), preserve_insertion_order=False)
+        self.connection.con.execute("set streaming_buffer_size = '64MB'")
         self.attached: dict[str, str] = {}
 
     def table(self, name: str) -> Table:
@@ -86,8 +88,8 @@ class SparkEngine:
     def __init__(self, data: Data):
         assert data.engine.spark is not None
         self.root = None if data.root is None else data.root.place()
-        self.session = _session(data.engine.spark, workspace(data))
-        with _pandas_unsaid():
+        with pandas_unsaid():
+            self.session = _session(data.engine.spark, workspace(data))
             self.connection = ibis.pyspark.connect(self.session)
         self.views = 0
 
@@ -159,7 +161,7 @@ def _started(pyspark: Any, master: str, settings: dict[str, Any], folder: Path) 
 
 
 @contextmanager
-def _pandas_unsaid() -> Iterator[None]:
+def pandas_unsaid() -> Iterator[None]:
     """Without PySpark's word on pandas, which we never hand to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
@@ -176,7 +178,7 @@ def read(table: Table, whole: bool = False) -> Iterator[pa.RecordBatch]:
 
 def _from_duckdb(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     backend = table.get_backend()
-    return iter(backend.raw_sql(backend.compile(table)).arrow(1 << 17))
+    return iter(backend.raw_sql(backend.compile(table)).arrow(1 << 20))
 
 
 def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -191,16 +193,16 @@ def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             yield from pa.csv.read_csv(pa.BufferReader(chunk), read, parse, convert).to_batches()
 
 
-def _chunks(rows: Any) -> Iterator[bytes]:
-    held, size = [], 0
+def _chunks(rows: Any) -> Iterator[bytearray]:
+    """Whole rows, some megabytes at a time."""
+    held = bytearray()
     for row in rows:
-        held.append(row)
-        size += len(row)
-        if size >= CHUNK:
-            yield b"".join(held)
-            held, size = [], 0
+        held += row
+        if len(held) >= CHUNK:
+            yield held
+            held = bytearray()
     if held:
-        yield b"".join(held)
+        yield held
 
 
 def _from_spark(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -215,7 +217,7 @@ def _from_spark(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["batch"])
 
     frame = backend._session.sql(backend.compile(table))
-    with _pandas_unsaid():
+    with pandas_unsaid():
         lines = frame.mapInArrow(packed, "batch binary").toLocalIterator()
     for row in lines:
         yield from pa.ipc.open_stream(row["batch"])

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import columns, pushdown
+from features.ahead import ahead
 from features.calendar import EPOCH, NEVER
 from features.config import Scalar
 from features.data_config import Data, Stream
@@ -25,9 +26,9 @@ LIMIT = 2**63 / 1e6
 class Rows:
     """Activity rows of one table: arrays of equal length, None where there is none of it.
 
-    id: text or whole numbers; day, known: int32 local days (known ≥ day; both NEVER without a time); mask: int64, bit i
-    for the i-th stream (None: all rows belong to the one stream); count: int64 (None: one each); until: int32; time:
-    int64 µs; totals: column -> micro-units and number of values, int64; entities: column -> text or whole numbers.
+    id: text or whole numbers; day, known: int32 local days (known ≥ day; both NEVER without a time); mask: bit i for
+    the i-th stream (None: all rows belong to the one stream); count: int64 (None: one each); until: int32; time:
+    int64 µs; totals: column -> micro-units, int64, and number of values; entities: column -> text or whole numbers.
     """
 
     id: pa.ChunkedArray
@@ -59,13 +60,13 @@ def read(
     customers: only theirs, when given. since: only rows known on that day or later or without a time, and some of the
     two days before. Raises DataError on a missing column, a wrong type, a value that is no number.
     """
-    label = f"{source.data.streams[names[0]].table} ({', '.join(names)})"
+    label = label_of(source.data, names)
+    if source.data.engine.name != "duckdb":
+        query = rolled(source, names[0], customers, since)
+        return (of_rolled(batch, source.data, names[0]) for batch in source.batches(query, label))
     table = table_of(source, names[0])
     roles = {name: roles_of(table, source.data, name) for name in names}
-    table = columns.only(table, roles[names[0]]["id"], customers)
-    if source.data.engine.name == "duckdb":
-        return _scanned(source, table, roles, label, since)
-    return _rolled_up(source, table, names[0], roles[names[0]], label, since)
+    return _scanned(source, columns.only(table, roles[names[0]]["id"], customers), roles, label, since)
 
 
 def _scanned(
@@ -78,29 +79,39 @@ def _scanned(
         query[f"{role} {column}"] = typed(table[column], role, f"{label}: {column}")
     alone = len(streams) == 1
     bits = [condition(table, stream, name).ifelse(2**i, 0) for i, (name, stream) in enumerate(streams.items())]
-    chosen = table.select(**query, mask=reduce(add, bits).cast("int64"))
+    chosen = table.select(**query, mask=reduce(add, bits).cast("int16" if len(bits) < 15 else "int64"))
     chosen = _known_since(chosen.filter(chosen["mask"] > 0), since)
     timed = any(stream.kind == "rating" for stream in streams.values())
-    for batch in source.batches(chosen.drop("mask") if alone else chosen, label):
+    for batch in ahead(source.batches(chosen.drop("mask") if alone else chosen, label)):
         yield _rows(batch, source.data, label, timed)
 
 
-def _rolled_up(
-    source: Source, table: Table, name: str, roles: dict[str, str], label: str, since: int | None
-) -> Iterator[Rows]:
-    """Daily activity made where the tables are."""
-    spec = source.data.streams[name]
+def rolled(source: Source, name: str, customers: Sequence[str] | None = None, since: int | None = None) -> Table:
+    """The query of a stream's daily activity, made where its table is: see ``pushdown.rolled``."""
+    spec, table = source.data.streams[name], table_of(source, name)
+    roles = roles_of(table, source.data, name)
+    table = columns.only(table, roles["id"], customers)
     chosen = table.filter(condition(table, spec, name))
+    label = label_of(source.data, [name])
     query = {role: typed(chosen[column], role, f"{label}: {column}") for role, column in roles.items()}
     recent = _known_since(chosen.select(**query), since)
-    rolled = pushdown.rolled(recent, source.data, label, rating=spec.kind == "rating")
-    for batch in source.batches(rolled, label):
-        rows = pushdown.checked(batch, label)
-        arrays = {column: pc.fill_null(rows[column], NEVER).to_numpy() for column in ("day", "known")}
-        own = {column: rows[column].to_numpy() for column in ("count", "until", "time") if column in rows.column_names}
-        totals = {spec.value: (rows["total"].to_numpy(), rows["valued"].to_numpy())} if spec.value else {}
-        entities = {spec.entity: rows["entity"]} if spec.entity else {}
-        yield Rows(rows["id"], **arrays, **own, totals=totals, entities=entities)
+    return pushdown.rolled(recent, source.data, label, rating=spec.kind == "rating")
+
+
+def of_rolled(batch: pa.Table, data: Data, name: str) -> Rows:
+    """A piece of ``rolled``. Raises DataError on values that are no micro-units."""
+    spec = data.streams[name]
+    rows = pushdown.checked(batch, label_of(data, [name]))
+    arrays = {column: pc.fill_null(rows[column], NEVER).to_numpy() for column in ("day", "known")}
+    own = {column: rows[column].to_numpy() for column in ("count", "until", "time") if column in rows.column_names}
+    totals = {spec.value: (rows["total"].to_numpy(), rows["valued"].to_numpy())} if spec.value else {}
+    entities = {spec.entity: rows["entity"]} if spec.entity else {}
+    return Rows(rows["id"], **arrays, **own, totals=totals, entities=entities)
+
+
+def label_of(data: Data, names: Sequence[str]) -> str:
+    """What messages call the streams of one table."""
+    return f"{data.streams[names[0]].table} ({', '.join(names)})"
 
 
 def _known_since(rows: Table, since: int | None) -> Table:
@@ -230,4 +241,4 @@ def _micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]
     wrong = ~(np.abs(value) < LIMIT)
     if wrong.any():
         raise DataError(f"{label}: {wrong.sum():,} values are NaN, infinite or over 9.2e12; use null or rescale")
-    return np.rint(value * 1e6).astype(np.int64), column.is_valid().to_numpy().astype(np.int64)
+    return np.rint(value * 1e6).astype(np.int64), column.is_valid().to_numpy().astype(np.int8)

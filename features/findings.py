@@ -18,8 +18,8 @@ ORDER: tuple[Level, ...] = ("error", "warning", "ok")
 class Finding:
     """One result of a check: ``error`` means the numbers made from these data cannot be trusted.
 
-    check, code: a check and one of its sentences in ``check_words.yaml``; values: the numbers in it. about: a feature, or
-    streams joined by ", ", or "" for all data.
+    check, code: a check and one of its sentences in ``check_words.yaml``; values: the numbers in it. about: a feature,
+    or streams joined by ", ", or "" for all data.
     """
 
     check: str

@@ -1,6 +1,7 @@
 """One stream while and after it is read: rows coded and counted, then rolled up by range of customers."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from features.calendar import NEVER
 from features.data_config import Stream
 from features.errors import DataError
 from features.events import Rows
-from features.rollup import Activity, Events, daily
+from features.rollup import Activity, Events, daily, tally
 from features.scratch import Scratch, Space
 
 SPARSE = 16
+Tally = tuple[dict[str, dict[str, int]], dict[str, dict[int, int]], dict[str, int], dict[str, int], dict[str, int]]
+K = TypeVar("K")
 _NOTHING = {"code": np.zeros(0, np.int32), "day": np.zeros(0, np.int32)}
 REASONS = ("without_time", "without_id", "of_unknown_customers", "after_today", "ending_before_they_begin")
 
@@ -58,7 +61,7 @@ class Gathered:
         self._streams, self._codes, self._today = streams, codes, today
         self._scratch = Scratch(space, "-".join(streams))
         self._counts: dict[str, dict[int, int]] = {name: {} for name in streams}
-        self._found, self._valued = dict.fromkeys(streams, 0), dict.fromkeys(streams, 0)
+        self._dropped, self._valued = dict.fromkeys(streams, 0), dict.fromkeys(streams, 0)
         self._known_until = dict.fromkeys(streams, -(2**31))
         self.lost = {name: dict.fromkeys(REASONS, 0) for name in streams}
 
@@ -71,28 +74,28 @@ class Gathered:
         """Take the rows that belong to a known customer and are known today; count the others."""
         code = self._codes.of(rows.id)
         timed = rows.day != NEVER
-        usable, kept = timed & (code >= 0), timed & (code >= 0) & (rows.known <= self._today)
-        named = rows.id.is_valid().to_numpy() if rows.id.null_count else np.ones(len(code), bool)
-        wrong = {"without_time": ~timed, "without_id": ~named, "of_unknown_customers": named & (code < 0)}
-        wrong |= {"after_today": usable & ~kept}
+        kept = timed & (code >= 0) & (rows.known <= self._today)
         if rows.until is not None:
-            wrong["ending_before_they_begin"] = usable & (rows.until < rows.day)
-        for reason, which in wrong.items():
-            for name, number in self._number(rows, np.flatnonzero(which)).items():
-                self.lost[name][reason] += number
-        for name, number in self._number(rows, None).items():
-            self._found[name] += number
-        self._keep(rows, code, None if kept.all() else np.flatnonzero(kept))
+            self._lose("ending_before_they_begin", rows, timed & (code >= 0) & (rows.until < rows.day))
+        if kept.all():
+            return self._keep(rows, code, None)
+        named = rows.id.is_valid().to_numpy() if rows.id.null_count else np.ones(len(code), bool)
+        self._lose("without_time", rows, ~timed)
+        self._lose("without_id", rows, ~named)
+        self._lose("of_unknown_customers", rows, named & (code < 0))
+        self._lose("after_today", rows, timed & (code >= 0) & ~kept)
+        for name, number in self._number(rows, np.flatnonzero(~kept)).items():
+            self._dropped[name] += number
+        return self._keep(rows, code, np.flatnonzero(kept))
 
-    def _number(self, rows: Rows, which: np.ndarray | None) -> dict[str, int]:
-        """How many events each stream has among the rows at these positions, or among all."""
-        if which is not None and not len(which):
-            return {}
-        size = len(rows.day) if which is None else len(which)
-        count = np.ones(size, np.int64) if rows.count is None else _at(rows.count, which)
-        if rows.mask is None:
-            return {name: int(count.sum()) for name in self._streams}
-        mask = _at(rows.mask, which)
+    def _lose(self, reason: str, rows: Rows, which: np.ndarray) -> None:
+        for name, number in self._number(rows, np.flatnonzero(which)).items():
+            self.lost[name][reason] += number
+
+    def _number(self, rows: Rows, which: np.ndarray) -> dict[str, int]:
+        """How many events each stream has among the rows at these positions."""
+        count = np.ones(len(which), np.int64) if rows.count is None else rows.count[which]
+        mask = np.ones(len(which), np.int64) if rows.mask is None else rows.mask[which]
         return {name: int(count[mask & 2**i > 0].sum()) for i, name in enumerate(self._streams)}
 
     def _keep(self, rows: Rows, code: np.ndarray, which: np.ndarray | None) -> None:
@@ -105,26 +108,38 @@ class Gathered:
 
     def _note(self, batch: pa.RecordBatch) -> None:
         """What the parts must know of the whole: events a day, the newest day known, how many values."""
-        day, own = batch["day"].to_numpy(), batch.schema.names
-        known = batch["known"].to_numpy() if "known" in own else day
-        count = batch["count"].to_numpy() if "count" in own else None
-        low = int(day.min())
+        own = {name: np.array(batch[name]) for name in ("day", "known", "mask", "count") if name in batch.schema.names}
+        day, none = own["day"], np.zeros(0, np.int64)
+        known, low = own.get("known", day), int(day.min())
+        counts, newest = tally(day - low, known, own.get("mask", none), own.get("count", none), len(self._streams))
         for i, (name, spec) in enumerate(self._streams.items()):
-            at = np.flatnonzero(batch["mask"].to_numpy() & 2**i) if "mask" in own else None
-            if at is not None and not len(at):
-                continue
-            per_day = np.bincount(_at(day, at) - low, None if count is None else _at(count, at)).astype(np.int64)
-            for place in np.flatnonzero(per_day).tolist():
-                self._counts[name][low + place] = self._counts[name].get(low + place, 0) + int(per_day[place])
-            self._known_until[name] = max(self._known_until[name], int(_at(known, at).max()))
+            for place in np.flatnonzero(counts[i]).tolist():
+                self._counts[name][low + place] = self._counts[name].get(low + place, 0) + int(counts[i, place])
+            self._known_until[name] = max(self._known_until[name], int(newest[i]))
             if spec.value and not self._valued[name]:
-                self._valued[name] = int(_at(batch[f"valued {spec.value}"].to_numpy(), at).sum())
+                valued = batch[f"valued {spec.value}"].to_numpy() > 0
+                self._valued[name] = int((valued & (own["mask"] & 2**i > 0) if "mask" in own else valued).sum())
+
+    @property
+    def tally(self) -> "Tally":
+        """What was counted so far; a customer's rows are counted where the customer is."""
+        return self.lost, self._counts, self._found, self._valued, self._known_until
+
+    def merge(self, tally: "Tally") -> None:
+        """Count what was counted elsewhere, of other customers."""
+        lost, counts, found, valued, known_until = tally
+        for name in self._streams:
+            _sum(self.lost[name], lost[name])
+            _sum(self._counts[name], counts[name])
+            self._known_until[name] = max(self._known_until[name], known_until[name])
+        _sum(self._found, found)
+        _sum(self._valued, valued)
 
     def close(self, whole: bool) -> None:
         """No more rows come. ``whole``: these were all rows of the streams, so none, or nulls alone, are an error."""
         self._scratch.close()
         for name, spec in self._streams.items() if whole else ():
-            label, found = f"{spec.table} ({name})", self._found[name]
+            label, found = f"{spec.table} ({name})", self._dropped[name] + sum(self._counts[name].values())
             if not found:
                 raise DataError(f"{label}: no row; give a table with events, or change data.yaml: streams.{name}.where")
             if self.lost[name]["without_time"] == found:
@@ -152,18 +167,20 @@ class Gathered:
         mask = arrays.pop("mask", None)
         found = {}
         for i, (name, spec) in enumerate(self._streams.items()):
-            own = arrays if mask is None else {key: column[mask & 2**i > 0] for key, column in arrays.items()}
-            found[name] = _activity(own, spec)
+            rows_of = None if mask is None else np.flatnonzero(mask & 2**i)
+            columns = arrays if rows_of is None else {key: column[rows_of] for key, column in arrays.items()}
+            found[name] = _activity(columns, spec)
         return found
-
-
-def _at(column: np.ndarray, which: np.ndarray | None) -> np.ndarray:
-    return column if which is None else column[which]
 
 
 def activity(rows: Rows, spec: Stream) -> Activity:
     """Daily activity of one customer, of code 0."""
     return _activity(_arrays(pa.table(_columns(rows, np.zeros(len(rows.day), np.int32)))), spec)
+
+
+def _sum(into: dict[K, int], other: dict[K, int]) -> None:
+    for key, number in other.items():
+        into[key] = into.get(key, 0) + number
 
 
 def _columns(rows: Rows, code: np.ndarray) -> dict[str, np.ndarray | pa.ChunkedArray]:
@@ -193,7 +210,7 @@ def _activity(columns: dict[str, np.ndarray], spec: Stream) -> Activity:
 def _events(columns: dict[str, np.ndarray], spec: Stream) -> Events:
     day = columns["day"]
     one, none = np.ones(len(day), np.int64), np.zeros(len(day), np.int64)
-    measured = [columns.get(f"{what} {spec.value}", none) for what in ("valued", "total")]
+    measured = [columns.get(f"{what} {spec.value}", none).astype(np.int64) for what in ("valued", "total")]
     optional = {"time": columns["time"]} if spec.kind == "rating" and "time" in columns else {}
     optional |= {"until": columns["until"]} if "until" in columns else {}
     optional |= {"entity": columns[f"entity {spec.entity}"]} if f"entity {spec.entity}" in columns else {}

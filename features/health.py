@@ -71,9 +71,9 @@ def observed(known: Facts) -> list[Finding]:
     if known.data.observed_until is None:
         return []
     newest = max((int(own.days[-1]) for own in known.calendar.values() if len(own.days)), default=0)
-    values = {"beyond": number(known.data.observed_until) - newest, "newest": str(day_of(newest))}
-    beyond = values["beyond"] > 7
-    return [Finding("observed until", "error" if beyond else "ok", "", "beyond" if beyond else "fine", values)]
+    beyond = number(known.data.observed_until) - newest
+    code, values = "beyond" if beyond > 7 else "fine", {"beyond": beyond, "newest": str(day_of(newest))}
+    return [Finding("observed until", level(beyond > 7, False), "", code, values)]
 
 
 def feeds(known: Facts, as_of: date | None = None) -> list[Finding]:

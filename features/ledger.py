@@ -9,9 +9,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-import ibis
-
-from features import events, pushdown
+from features import columns, events, pushdown
 from features.calendar import NEVER
 from features.partition import named
 from features.sources import Source, Table, fetch
@@ -143,7 +141,10 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def some(source: Source, name: str, paths: Sequence[str]) -> Source:
-    """The same tables, but only these files of one; its rows say in the column FILE where they stand."""
+    """The same tables, but only these files of one; its rows say in the column FILE where they stand.
+
+    A table that is no file of its own (of a database, say) stays whole.
+    """
     narrow = copy(source)
     narrow.engine = _Some(source.engine, name, paths)
     return narrow
@@ -160,7 +161,7 @@ class _Some:
             return self._engine.connection.read_parquet(self._paths, filename=FILE)
         if name.endswith((".csv", ".csv.gz")) and hasattr(self._engine, "folder"):
             return self._engine.connection.read_csv(self._paths, all_varchar=True, header=True, filename=FILE)
-        return self._engine.table(name).mutate(**{FILE: ibis.literal(self._paths[0])})
+        return self._engine.table(name)
 
 
 def counted(source: Source, names: Sequence[str], paths: Iterable[str]) -> dict[str, Days]:
@@ -172,15 +173,16 @@ def counted(source: Source, names: Sequence[str], paths: Iterable[str]) -> dict[
     label = f"{spec.table} ({', '.join(names)})"
     table = some(source, spec.table, paths).table(spec.table)
     roles = events.roles_of(table, source.data, names[0])
+    file = FILE if FILE in table.columns else None
     table = table.filter(reduce(or_, [events.condition(table, source.data.streams[name], name) for name in names]))
     times = {
         role: events.typed(table[roles[role]], role, f"{label}: {roles[role]}")
         for role in ("at", "known")
         if role in roles
     }
-    rolled = pushdown.rolled(table.select(id=table[FILE], **times), source.data, label)
+    rolled = pushdown.rolled(table.select(id=table[file] if file else columns.always(), **times), source.data, label)
     found = fetch(rolled.group_by(["id", "known"]).aggregate(rows=rolled["count"].sum()), label)
     counts: dict[str, Days] = {}
     for path, day, rows in zip(*(found[name].to_pylist() for name in ("id", "known", "rows"))):
-        counts.setdefault(path, {})[NEVER if day is None else day] = int(rows)
+        counts.setdefault(path if file else paths[0], {})[NEVER if day is None else day] = int(rows)
     return counts

@@ -34,9 +34,9 @@ class Manifest:
         return max(stored) - horizon if stored else ALL
 
     def text(self) -> str:
-        days = {day: asdict(own) for day, own in sorted(self.days.items())}
+        days = {day: asdict(own) for day, own in self.days.items()}
         plain = {"version": VERSION, "meaning": self.meaning, "kinds": self.kinds, "today": self.today}
-        return json.dumps(plain | {"days": days, "files": self.files.record()}, ensure_ascii=False)
+        return json.dumps(plain | {"days": days, "files": self.files.record()}, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def of(cls, text: str) -> "Manifest":

@@ -93,19 +93,19 @@ class _Clock:
     def day(self, at: Column) -> Column:
         """The local day of a date, an instant or a time without a zone: int32, null where ``at`` is."""
         if at.type().is_date():
-            return _number(at).cast("int32")
+            return whole(at).cast("int32")
         turns = (
             _offsets(self.data.timezone) if at.type().timezone else _shifts(self.data.timezone, self.data.naive_times)
         )
-        whole = at.truncate("s").delta(_moment(0, at), unit="second").cast("int64")
-        return ((whole + self._steps(at, *turns, SECOND)) // 86_400).cast("int32")
+        seconds = at.truncate("s").delta(_moment(0, at), unit="second").cast("int64")
+        return ((seconds + self._steps(at, *turns, SECOND)) // 86_400).cast("int32")
 
     def instant(self, at: Column) -> Column:
         """µs since 1970 UTC, int64."""
         if at.type().is_date():
-            wall, turns = _number(at) * DAY, _walls(self.data.timezone)
+            wall, turns = whole(at) * DAY, _walls(self.data.timezone)
             return wall - self._steps(wall, *turns)
-        wall = at.delta(_moment(0, at), unit="microsecond").cast("int64")
+        wall = whole(at)
         return wall if at.type().timezone else wall - self._steps(at, *_walls(self.data.naive_times))
 
     def _steps(self, at: Column, since: np.ndarray, values: np.ndarray, unit: int = 1) -> Column:
@@ -132,8 +132,11 @@ def _micros(moment: pa.ChunkedArray) -> int:
     return moment.cast(pa.timestamp("us", moment.type.tz)).cast(pa.int64())[0].as_py() or 0
 
 
-def _number(at: Column) -> Column:
-    return at.delta(ibis.date(1970, 1, 1), unit="day").cast("int64")
+def whole(at: Column) -> Column:
+    """The days of a date, the µs of a time stamp on its own clock, since 1970: int64."""
+    if at.type().is_date():
+        return at.delta(ibis.date(1970, 1, 1), unit="day").cast("int64")
+    return at.delta(_moment(0, at), unit="microsecond").cast("int64")
 
 
 def _moment(micro: int, like: Column) -> Column:

@@ -152,6 +152,24 @@ def counting_sort(rows: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def tally(
+    day: np.ndarray, known: np.ndarray, mask: np.ndarray, count: np.ndarray, streams: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Events of each stream on each day, int64 (streams, days), and the newest day known of each, int64 (streams,).
+
+    day: from 0 up; mask: bit i for stream i, empty where all rows belong to one; count: empty for one each.
+    """
+    counts = np.zeros((streams, np.int64(day.max()) + 1), np.int64)
+    newest = np.full(streams, -(2**31), np.int64)
+    for row in range(len(day)):
+        for i in range(streams):
+            if len(mask) == 0 or mask[row] & (1 << i):
+                counts[i, day[row]] += count[row] if len(count) else 1
+                newest[i] = max(newest[i], known[row])
+    return counts, newest
+
+
+@njit(cache=True, nogil=True)
 def _roll(
     order: np.ndarray,
     customer: np.ndarray,

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features import columns
 from features.calendar import NEVER
 from features.customers import ALWAYS
+from features.data_config import Data
+from features.data_config import Subscriptions as Spec
 from features.errors import DataError
-from features.sources import Source, fetch, require
+from features.sources import Column, Source, Table, fetch, require
+
+DAYS = ("start", "end", "known", "notice", "renewal")
 
 
 @dataclass(frozen=True)
@@ -72,38 +77,53 @@ def load(source: Source, index: pd.Index, some: Sequence[str] | None = None) -> 
     spec = source.data.subscriptions
     if spec is None:
         return None
+    rows = fetch(query(source, some), spec.table)
+    if some is None:
+        refuse_none(rows.num_rows, spec)
+    return parse(rows, source.data, index)
+
+
+def query(source: Source, some: Sequence[str] | None = None) -> Table:
+    """The rows that ``parse`` takes. Raises DataError on a missing column or a wrong type."""
+    spec = source.data.subscriptions
+    assert spec is not None
     table = source.table(spec.table)
-    roles = ("start", "end", "known", "notice", "renewal", "value")
-    wanted = {"id": spec.id or source.data.customers.id} | {role: getattr(spec, role) for role in roles}
+    wanted = {"id": spec.id or source.data.customers.id} | {role: getattr(spec, role) for role in (*DAYS, "value")}
     wanted = {role: column for role, column in wanted.items() if column}
     require(table, spec.table, {f"data.yaml: subscriptions.{role}": column for role, column in wanted.items()})
-    query = {
-        role: columns.time(table[column], f"{spec.table}: {column}")
-        for role, column in wanted.items()
-        if role not in ("id", "value")
-    }
-    query["id"] = columns.text(table[wanted["id"]])
-    if spec.value:
-        query["value"] = columns.number(table[spec.value], f"{spec.table}: {spec.value}")
-    rows = fetch(columns.only(table, wanted["id"], some).select(**query), spec.table)
-    if rows.num_rows == 0 and some is None:
-        raise DataError(f"{spec.table}: no subscription in it; give a table with one row a subscription")
-    customer = index.get_indexer(rows["id"].to_pandas())
-    day = {role: columns.days(rows[role], source.data)[0] if role in query else None for role in roles[:5]}
-    start, end = day["start"], day["end"]
-    assert start is not None and end is not None
-    if rows["start"].null_count:
-        raise DataError(f"{spec.table}: {spec.start}: {rows['start'].null_count:,} rows have no start; add it")
-    if (end < start).any():
-        number = int((end < start).sum())
-        raise DataError(
-            f"{spec.table}: {number:,} rows end ({spec.end}) before they start ({spec.start}); correct them"
-        )
-    never = np.full(len(start), NEVER, np.int32)
-    known = start if day["known"] is None else np.where(day["known"] == NEVER, start, day["known"])
-    value = rows["value"].to_pandas().to_numpy(np.float64, na_value=0.0) if spec.value else np.zeros(len(start))
-    notice = never if day["notice"] is None else day["notice"]
-    renewal = never if day["renewal"] is None else day["renewal"]
-    arrays = (customer.astype(np.int32), start, end, known, notice, renewal, value)
+    found = {role: _typed(table[column], role, f"{spec.table}: {column}") for role, column in wanted.items()}
+    return columns.only(table, wanted["id"], some).select(**found)
+
+
+def _typed(column: Column, role: str, label: str) -> Column:
+    if role == "id":
+        return columns.text(column)
+    return columns.number(column, label) if role == "value" else columns.time(column, label)
+
+
+def parse(rows: pa.Table, data: Data, index: pd.Index) -> Subscriptions:
+    """The subscriptions of the customers in ``index``. Raises DataError when an end lies before its start."""
+    spec = data.subscriptions
+    assert spec is not None
+    customer = index.get_indexer(rows["id"].to_pandas()).astype(np.int32)
+    never = np.full(rows.num_rows, NEVER, np.int32)
+    day = {role: columns.days(rows[role], data)[0] if getattr(spec, role) else never for role in DAYS}
+    _refuse(rows["start"].null_count, f"{spec.start}: {{:,}} rows have no start; add it", spec)
+    wrong = int((day["end"] < day["start"]).sum())
+    _refuse(wrong, f"{{:,}} rows end ({spec.end}) before they start ({spec.start}); correct them", spec)
+    day["known"] = np.where(day["known"] == NEVER, day["start"], day["known"])
+    value = rows["value"].to_pandas().to_numpy(np.float64, na_value=0.0) if spec.value else np.zeros(rows.num_rows)
+    arrays = (customer, *day.values(), value)
     order = np.lexsort(arrays[::-1])
     return Subscriptions(*(array[order[customer[order] >= 0]] for array in arrays))
+
+
+def _refuse(number: int, problem: str, spec: Spec) -> None:
+    if number:
+        raise DataError(f"{spec.table}: {problem.format(number)}")
+
+
+def refuse_none(rows: int, spec: Spec) -> None:
+    """Raise DataError when the table has no row."""
+    if rows == 0:
+        raise DataError(f"{spec.table}: no subscription in it; give a table with one row a subscription")

@@ -36,8 +36,14 @@ def csv(folder, name, text):
     (folder / name).write_text(text, encoding="utf-8")
 
 
+def logins(known):
+    """The daily logins of a company so small that it is one part."""
+    return next(known.parts()).activity["login"]
+
+
 def counts(known):
-    return dict(zip(known.customers["id"], np.bincount(known.activity["login"].customer, minlength=len(known.customers)), strict=True))  # fmt: skip
+    found = np.bincount(logins(known).customer, minlength=len(known.customers))
+    return dict(zip(known.customers["id"], found, strict=True))
 
 
 def test_parquet_csv_and_duckdb_give_the_same_facts(tmp_path):
@@ -83,14 +89,14 @@ def test_local_days_follow_the_zone_of_the_times(tmp_path):
     aware = [datetime(2025, 3, 1, 15, tzinfo=UTC)]
     company.tables(tmp_path, customers=PEOPLE, logins={"id": ["a"], "at": aware})
     tokyo = {"timezone": "Asia/Tokyo"}
-    assert read(tmp_path, tokyo).activity["login"].day[0] == (date(2025, 3, 2) - date(1970, 1, 1)).days
+    assert logins(read(tmp_path, tokyo)).day[0] == (date(2025, 3, 2) - date(1970, 1, 1)).days
     company.tables(tmp_path, logins={"id": ["a"], "at": [datetime(2025, 3, 1, 15)]})
-    assert read(tmp_path, tokyo | {"naive_times": "Asia/Tokyo"}).activity["login"].day[0] == 20148
+    assert logins(read(tmp_path, tokyo | {"naive_times": "Asia/Tokyo"})).day[0] == 20148
     company.tables(tmp_path, logins={"id": ["a"], "at": [date(2025, 3, 1)]})
-    assert read(tmp_path, {"timezone": "America/New_York"}).activity["login"].day[0] == 20148
+    assert logins(read(tmp_path, {"timezone": "America/New_York"})).day[0] == 20148
     csv(tmp_path, "logins.csv", "id,at\na,2025-03-02T00:30:00+09:00\na,2025-03-01T15:30:00Z\n")
     in_csv = tokyo | {"streams": {"login": {"table": "logins.csv"}}}
-    assert list(read(tmp_path, in_csv).activity["login"].day) == [20149]
+    assert list(logins(read(tmp_path, in_csv)).day) == [20149]
 
 
 @pytest.mark.parametrize(
@@ -115,14 +121,14 @@ def test_local_days_follow_the_zone_of_the_times(tmp_path):
         ("null values", {"logins": pd.DataFrame({"id": ["a"], "at": [datetime(2025, 3, 1)], "value": pd.Series([None], dtype=float)})}, {"streams": {"login": {"value": "value"}}}, r"every value is null"),
         ("infinite", {"logins": [LOGINS[0] | {"value": float("inf")}]}, {"streams": {"login": {"value": "value"}}}, r"1 values are NaN, infinite or over"),
         ("huge", {"logins": [LOGINS[0] | {"value": 1e13}]}, {"streams": {"login": {"value": "value"}}}, r"1 values are NaN, infinite or over"),
-        ("huge together", {"logins": [LOGINS[0] | {"value": 9e12}] * 2}, {"streams": {"login": {"value": "value"}}}, r"their sum is over"),
+        ("huge together", {"logins": [LOGINS[0] | {"value": 9e12}] * 2}, {"streams": {"login": {"value": "value"}}}, r"sum is over 4.6e12"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 22 else "",
 )  # fmt: skip
 def test_a_wrong_table_gets_one_message(tmp_path, name, tables, data, message):
     company.tables(tmp_path, **{k: v for k, v in ({"customers": PEOPLE, "logins": LOGINS} | tables).items() if v is not None})  # fmt: skip
     with pytest.raises(DataError) as caught:
-        read(tmp_path, data)
+        list(read(tmp_path, data).parts())
     assert re.search(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -163,7 +169,7 @@ def test_a_lookup_takes_one_column_from_another_table(tmp_path):
     )  # fmt: skip
     lookup = {"table": "products.parquet", "on": "sku", "take": "department"}
     known = read(tmp_path, {"streams": {"login": {"lookup": lookup, "where": {"department": "tea"}}}})
-    assert list(known.activity["login"].count) == [1]
+    assert list(logins(known).count) == [1]
     with pytest.raises(DataError, match=r"lookup.take: products.parquet has no column colour"):
         read(tmp_path, {"streams": {"login": {"lookup": lookup | {"take": "colour"}}}})
 
