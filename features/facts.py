@@ -114,6 +114,10 @@ def read(data: Data, only: Sequence[str] | None = None, today: date | None = Non
     move the end of the data. Only the doors know what day it is.
     """
     limit = number(today) if today else NEVER
+    if data.engine.name == "spark" and only is None and data.store is None:
+        from features import spark
+
+        return spark.read(data, limit)
     source, space = Source(data), Space()
     everyone = customers.load(source, only)
     index = pd.Index(everyone["id"])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.calendar import NEVER
+from features.columns import filled
 from features.data_config import Stream
 from features.errors import DataError
 from features.events import Rows
@@ -16,7 +17,7 @@ from features.rollup import Activity, Events, daily, tally
 from features.scratch import Scratch, Space
 
 SPARSE = 16
-Tally = tuple[dict[str, dict[str, int]], dict[str, dict[int, int]], dict[str, int], dict[str, int], dict[str, int]]
+Counted = tuple[dict[str, dict[str, int]], dict[str, dict[int, int]], dict[str, int], dict[str, int], dict[str, int]]
 K = TypeVar("K")
 _NOTHING = {"code": np.zeros(0, np.int32), "day": np.zeros(0, np.int32)}
 REASONS = ("without_time", "without_id", "of_unknown_customers", "after_today", "ending_before_they_begin")
@@ -49,7 +50,7 @@ class Codes:
         """The code of each id, int32 (n,)."""
         if not pa.types.is_integer(ids.type) or self._place is None:
             return pc.fill_null(pc.index_in(ids.cast(pa.string()), self._text), -1).to_numpy()
-        number = pc.fill_null(ids.cast(pa.int64()), self._low - 1).to_numpy() - self._low
+        number = filled(ids.cast(pa.int64()), self._low - 1) - self._low
         nowhere = len(self._place) - 1
         return self._place[np.where((number < 0) | (number > nowhere), nowhere, number)]
 
@@ -121,18 +122,18 @@ class Gathered:
                 self._valued[name] = int((valued & (own["mask"] & 2**i > 0) if "mask" in own else valued).sum())
 
     @property
-    def tally(self) -> "Tally":
-        """What was counted so far; a customer's rows are counted where the customer is."""
-        return self.lost, self._counts, self._found, self._valued, self._known_until
+    def counted(self) -> "Counted":
+        """What was counted so far."""
+        return self.lost, self._counts, self._dropped, self._valued, self._known_until
 
-    def merge(self, tally: "Tally") -> None:
-        """Count what was counted elsewhere, of other customers."""
-        lost, counts, found, valued, known_until = tally
+    def merge(self, counted: "Counted") -> None:
+        """Add what was counted elsewhere, of other customers."""
+        lost, counts, dropped, valued, known_until = counted
         for name in self._streams:
             _sum(self.lost[name], lost[name])
             _sum(self._counts[name], counts[name])
             self._known_until[name] = max(self._known_until[name], known_until[name])
-        _sum(self._found, found)
+        _sum(self._dropped, dropped)
         _sum(self._valued, valued)
 
     def close(self, whole: bool) -> None:

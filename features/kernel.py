@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 NONE = -(2**31)
+FEW = 4
 
 
 @njit(cache=True, nogil=True)
@@ -35,25 +36,27 @@ def offsets(customer: np.ndarray, size: int) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def weigh(
     customer: np.ndarray, day: np.ndarray, known: np.ndarray, weights: np.ndarray, days: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums of ``weights`` (rows, q) over the rows before each row, those known late left out: (rows + 1, q).
 
-    Column ``days`` of the weights is filled in: 1 where a day begins. Also says for each customer's row whether any
-    is late, as the position of every late row.
+    Column ``days`` of the weights is filled in: 1 where a day begins. Also gives the positions of the late rows, and
+    for each row the position of the last row before it that was known on its day, -1 without one: (rows + 1,).
     """
     rows, size = weights.shape
     before = np.zeros((rows + 1, size), np.int64)
-    late = np.empty(rows, np.int64)
+    late, on_time = np.empty(rows, np.int64), np.empty(rows + 1, np.int64)
     number = 0
+    on_time[0] = -1
     for i in range(rows):
         weights[i, days] = i == 0 or customer[i] != customer[i - 1] or day[i] != day[i - 1]
-        on_time = known[i] == day[i]
-        if not on_time:
+        punctual = known[i] == day[i]
+        on_time[i + 1] = i if punctual else on_time[i]
+        if not punctual:
             late[number] = i
             number += 1
         for q in range(size):
-            before[i + 1, q] = before[i, q] + (weights[i, q] if on_time else 0)
-    return before, late[:number].copy()
+            before[i + 1, q] = before[i, q] + (weights[i, q] if punctual else 0)
+    return before, late[:number].copy(), on_time
 
 
 @njit(cache=True, nogil=True)
@@ -82,6 +85,53 @@ def groups(key_customer: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def _count_before(day: np.ndarray, begin: int, end: int, base: int, places: np.ndarray) -> None:
+    """places[j] becomes the first of the rows [begin, end) whose day is base + j or later."""
+    places[:] = 0
+    number = begin
+    for i in range(begin, end):
+        if day[i] < base:
+            number += 1
+        elif day[i] - base + 1 < len(places):
+            places[day[i] - base + 1] += 1
+    for j in range(len(places)):
+        number += places[j]
+        places[j] = number
+
+
+@njit(cache=True, nogil=True)
+def _add_late(
+    first: int,
+    end: int,
+    day: np.ndarray,
+    known: np.ndarray,
+    weights: np.ndarray,
+    late: np.ndarray,
+    as_of: np.ndarray,
+    lookbacks: np.ndarray,
+    sums: np.ndarray,
+    latest: np.ndarray,
+    key: int,
+    last_key: int,
+) -> None:
+    """What the late rows [first, end) of ``late`` add at the first date that sees them and take off after the last."""
+    size = len(lookbacks)
+    for place in range(first, end):
+        i = late[place]
+        seen = after(as_of, key, last_key, known[i])
+        if seen == last_key:
+            continue
+        if as_of[seen] <= day[i] + lookbacks[size - 1]:
+            latest[seen] = max(latest[seen], day[i])
+        for b in range(size):
+            gone = after(as_of, seen, last_key, day[i] + lookbacks[b])
+            for q in range(weights.shape[1]):
+                sums[q, b, seen] += weights[i, q]
+                if gone < last_key:
+                    sums[q, b, gone] -= weights[i, q]
+
+
+@njit(cache=True, nogil=True)
 def cumulate(
     offset: np.ndarray,
     day: np.ndarray,
@@ -89,64 +139,59 @@ def cumulate(
     weights: np.ndarray,
     before: np.ndarray,
     late: np.ndarray,
+    on_time: np.ndarray,
     key_customer: np.ndarray,
     as_of: np.ndarray,
     lookbacks: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per key and look-back the sums of the visible rows' weights, (q, l, k), the latest and the first visible day.
 
-    lookbacks: ascending, the last one is the history.
+    lookbacks: ascending, the last one is the history. Where a day stands among a customer's rows is read from a table
+    of days when the customer has many dates, and searched for when it has few.
     """
     quantities, size, keys = weights.shape[1], len(lookbacks), len(as_of)
     sums = np.zeros((quantities, size, keys), np.int64)
     latest, first = np.full(keys, NONE, np.int64), np.full(keys, NONE, np.int64)
-    lows, running = np.zeros(size, np.int64), np.zeros((quantities, size), np.int64)
+    running, lows = np.zeros((quantities, size), np.int64), np.zeros(size, np.int64)
     history = lookbacks[size - 1]
     starts = groups(key_customer)
+    table = np.zeros(0, np.int64)
     for g in range(len(starts) - 1):
         key, last_key = starts[g], starts[g + 1]
         begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
         if begin == end:
             continue
-        late_row = np.searchsorted(late, begin)
-        has_late = late_row < len(late) and late[late_row] < end
-        running[:] = 0
-        while late_row < len(late) and late[late_row] < end:
-            i = late[late_row]
-            late_row += 1
-            seen = after(as_of, key, last_key, known[i])
-            if seen == last_key:
-                continue
-            if as_of[seen] <= day[i] + history:
-                latest[seen] = max(latest[seen], day[i])
-            for b in range(size):
-                gone = after(as_of, seen, last_key, day[i] + lookbacks[b])
-                for q in range(quantities):
-                    sums[q, b, seen] += weights[i, q]
-                    if gone < last_key:
-                        sums[q, b, gone] -= weights[i, q]
-        lows[:] = begin
-        high, newest, newest_late = begin, NONE, NONE
+        base = as_of[key] - history
+        span = as_of[last_key - 1] - base + 1
+        many = last_key - key >= FEW
+        if many:
+            if len(table) < span:
+                table = np.zeros(span, np.int64)
+            _count_before(day, begin, end, base, table[:span])
+        late_first, late_end = np.searchsorted(late, begin), np.searchsorted(late, end)
+        some_late = late_first < late_end
+        if some_late:
+            _add_late(late_first, late_end, day, known, weights, late, as_of, lookbacks, sums, latest, key, last_key)
+            running[:] = 0
+        newest_late = NONE
         for k in range(key, last_key):
             a = as_of[k]
-            while high < end and day[high] < a:
-                if known[high] == day[high]:
-                    newest = day[high]
-                high += 1
+            high = table[a - base] if many else begin + np.searchsorted(day[begin:end], a)
             for b in range(size):
-                floor, low = a - lookbacks[b], lows[b]
-                while low < high and day[low] < floor:
-                    low += 1
-                lows[b] = low
+                low = a - lookbacks[b] - base
+                lows[b] = table[low] if many else begin + np.searchsorted(day[begin:end], low + base)
                 for q in range(quantities):
-                    if has_late:
+                    if some_late:
                         running[q, b] += sums[q, b, k]
-                    sums[q, b, k] = before[high, q] - before[low, q] + running[q, b]
+                        sums[q, b, k] = before[high, q] - before[lows[b], q] + running[q, b]
+                    else:
+                        sums[q, b, k] = before[high, q] - before[lows[b], q]
+            low = lows[size - 1]
             newest_late = max(newest_late, latest[k])
-            seen_last = max(newest, newest_late)
-            latest[k] = seen_last if seen_last >= a - history else NONE
+            latest[k] = newest_late if newest_late >= a - history else NONE
+            if on_time[high] >= low:
+                latest[k] = max(latest[k], day[on_time[high]])
             if latest[k] != NONE:
-                low = lows[size - 1]
                 while known[low] >= a:
                     low += 1
                 first[k] = day[low]

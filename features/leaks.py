@@ -52,9 +52,9 @@ def _later_times(rows: pd.DataFrame, feature: Feature) -> int:
 
 
 def _as_rate(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A category as the share with the outcome; rare ones together, for a few rows tell any outcome by chance."""
+    """A category as the share with the outcome; those of few customers together: they tell any outcome by chance."""
     levels = rows[name].fillna("")
-    common = levels.map(levels.value_counts()) >= _MIN_LEVEL
+    common = levels.map(rows["customer_id"].groupby(levels).nunique()) >= _MIN_LEVEL
     return rows["outcome"].groupby(levels.where(common, "\0")).transform("mean")
 
 

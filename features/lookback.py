@@ -35,7 +35,7 @@ class Stream:
             self.quantities.append("valued")
         columns = [np.zeros(len(a.day), np.int64) if name == "days" else getattr(a, name) for name in self.quantities]
         self.weights = np.ascontiguousarray(np.stack(columns, axis=1))
-        self.before, self.late = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
+        self.before, self.late, self.on_time = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
 
     def place(self, days: int) -> int:
         """Where a look-back stands among the look-backs."""
@@ -68,9 +68,8 @@ class Facts:
     def __init__(self, stream: Stream, customer: np.ndarray, as_of: np.ndarray):
         self.stream, self.key, self.history = stream, (customer, as_of), stream.history
         a = stream.activity
-        sums, self.latest, self.first = kernel.cumulate(
-            stream.offset, a.day, a.known, stream.weights, stream.before, stream.late, *self.key, stream.lookbacks
-        )
+        rows = (a.day, a.known, stream.weights, stream.before, stream.late, stream.on_time)
+        sums, self.latest, self.first = kernel.cumulate(stream.offset, *rows, *self.key, stream.lookbacks)
         self._sums = dict(zip(stream.quantities, sums))
 
     def __getattr__(self, name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 
 SIDE = ("name", "owner", "renewal", "last_contact")
+Then = Callable[[pa.Table], pa.Table]
 _OF_STREAMS = {measure.name for measure in catalogue.MEASURES}
 
 
@@ -98,10 +99,26 @@ def build(
     return Snapshot(frame, made.features, left_out)
 
 
-def parts(config: SnapshotConfig, as_of: Sequence[date], known: Facts, labels: bool = False) -> Iterator[pa.Table]:
-    """The rows of ``build``, one table per part of the customers, ordered by customer_id and as_of within it."""
-    for rows, _ in known.each(Recipe(config, as_of, labels, known).piece):
-        yield rows
+def parts(
+    config: SnapshotConfig, as_of: Sequence[date], known: Facts, labels: bool = False, then: Then | None = None
+) -> Iterator[pa.Table]:
+    """The rows of ``build``, one table per part of the customers, ordered by customer_id and as_of within it.
+
+    then: what is done with each table where it is made, be it in a thread or on another machine; it can be pickled.
+    """
+    return (rows for rows, _ in pieces(config, as_of, known, labels, then))
+
+
+def pieces(
+    config: SnapshotConfig, as_of: Sequence[date], known: Facts, labels: bool = False, then: Then | None = None
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """``parts``, each with those in sight but not at risk: customer_id, as_of, status."""
+    return known.each(partial(_piece, Recipe(config, as_of, labels, known), then))
+
+
+def _piece(made: "Recipe", then: Then | None, part: Part) -> tuple[pa.Table, pa.Table]:
+    rows, left_out = made.piece(part)
+    return then(rows) if then else rows, left_out
 
 
 def _ordered(tables: Sequence[pa.Table]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from features import kernel
 from features.lookback import WEEKS, Facts, Measure, Stream
 from features.rollup import Activity
 
-CHUNK = 2_048
+CHUNK = 8_192
 
 
 def compute(

@@ -29,6 +29,8 @@ def make(chosen: argparse.Namespace) -> Answer:
             store.migrate(store.connect(config.store_url))
             progress(f"reading the tables of {config.data.name} …")
             known = facts.read(config.data, today=config.data.today())
+            for one in known.late:
+                say(chosen, f"WARNING {one}")
             for model, bundle in champions.items():
                 progress(f"{model}: features, scores and ranks …")
                 try:

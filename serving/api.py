@@ -92,9 +92,10 @@ class Reader:
             rows = store.listed(session, run.id, asked["top"])
             if wants_csv:
                 name = f'attachment; filename="{run.model}-{run.as_of}.csv"'
-                text = risk_list.as_csv(run, rows, asked["lang"])
+                text = "".join(risk_list.as_csv(run, rows, asked["lang"]))
                 return Response(text, media_type="text/csv", headers={"content-disposition": name})
-            return Response(risk_list.as_json(run, rows, asked["lang"]), media_type="application/json")
+            text = "".join(risk_list.as_json(run, rows, asked["lang"]))
+            return Response(text, media_type="application/json")
 
     def _models(self) -> tuple[str, ...]:
         return self._live.config.models

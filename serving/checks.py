@@ -10,7 +10,6 @@ from features import health
 from features.catalogue import Feature
 from features.data_config import Data
 from features.facts import Facts
-from serving.scoring import Scores
 from training.bundle import Info
 
 ADDITIVE = 1e-9
@@ -57,11 +56,11 @@ def of_feeds(info: Info, known: Facts, as_of: date, newest: date) -> Iterator[st
             yield f"feed: {finding.text}"
 
 
-def of_scores(scores: Scores) -> Iterator[str]:
+def of_scores(score: np.ndarray, gap: np.ndarray) -> Iterator[str]:
     """Scores must be probabilities that tell customers apart, and reasons must add up."""
-    if not np.isfinite(scores.score).all() or ((scores.score < 0) | (scores.score > 1)).any():
+    if not np.isfinite(score).all() or ((score < 0) | (score > 1)).any():
         yield "scores: some are no probabilities; train again"
-    elif len(scores.score) > 1 and np.ptp(scores.score) == 0:
+    elif len(score) > 1 and np.ptp(score) == 0:
         yield "spread: every customer has the same score; check the feeds, or train again"
-    if scores.gap > ADDITIVE:
-        yield f"reasons: they miss the score by {scores.gap:.1e}; train again"
+    if (gap > ADDITIVE).any():
+        yield f"reasons: they miss the score by {gap.max():.1e}; train again"

@@ -1,7 +1,6 @@
 """Today's lists: features, scores, checks, one published list per model. Repeating it changes nothing."""
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,24 +8,27 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from features import catalogue, snapshot
+from features.catalogue import Feature
 from features.data_config import Data
 from features.errors import DataError, InputError
 from features.facts import Facts
-from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
 from serving import checks, priority, risk_list, scoring, store
 from serving.config import ServingConfig
+from serving.draft import Draft
 from training import bundle as bundles
 from training.bundle import Bundle, Info
 
 FRESH_DAYS = 3
+AT_ONCE = 1_000
 
 
 class Refused(Exception):
@@ -85,11 +87,11 @@ def snapshot_config(info: Info, data: Data) -> SnapshotConfig:
 
 @dataclass(frozen=True)
 class Made:
-    """A list before it is stored. ``rows`` gives them afresh, the same ones each time."""
+    """A list before it is stored. ``plan``: as of ``priority.plan``; ``scores``: by customer, in the same order."""
 
-    snapshot: Snapshot
-    rows: Callable[[], Iterator[dict[str, Any]]]
-    left_out: list[dict[str, Any]]
+    features: tuple[Feature, ...]
+    plan: pd.DataFrame
+    scores: pd.Series
 
 
 def run(
@@ -104,39 +106,39 @@ def run(
 
     clock: gives the present as UTC without zone, for the ledger only. Raises Refused when a check says no.
     """
-    model = bundle.info.model
+    model, home = bundle.info.model, config.home
     newest = snapshot.latest(snapshot_config(bundle.info, config.data), known)
     as_of = as_of or newest
     with Session(store.connect(config.store_url), expire_on_commit=False) as session:
         store.clean(session, clock())
-        _tidy(session, config.home, model)
+        _tidy(session, home, model)
         entry = _entry(bundle, as_of, clock())
-        try:
-            made = _make(config, bundle, as_of, newest, known, store.before(session, model, as_of))
-        except Refused as refusal:
-            entry.state, entry.message, entry.ended_at = "refused", "\n".join(refusal.args)[:2000], clock()
-            store.begin(session, entry)
-            raise
-        fresh = _stage(session, config.home, entry, made, batch)
+        with Draft(home / "snapshots", f"{model}-{as_of}", priority.columns(bundle.info)) as draft:
+            try:
+                made = _make(config, bundle, as_of, newest, known, draft)
+            except Refused as refusal:
+                entry.state, entry.message, entry.ended_at = "refused", "\n".join(refusal.args)[:2000], clock()
+                store.begin(session, entry)
+                raise
+            fresh = _stage(session, entry, made, draft, batch)
         if fresh:
             store.publish(session, entry, clock())
         return _files(session, config, model, as_of, fresh)
 
 
-def _make(
-    config: ServingConfig, bundle: Bundle, as_of: date, newest: date, known: Facts, previous: dict[str, float]
-) -> Made:
-    """Features, scores and ranks, with a check after each step."""
-    info = bundle.info
-    made_by = snapshot_config(info, config.data)
-    _refuse(*checks.of_schema(info, config.data, catalogue.features(made_by)))
-    snap = snapshot.build(made_by, [as_of], labels=False, known=known)
-    _refuse(*checks.of_rows(snap.frame), *checks.of_feeds(info, known, as_of, newest))
-    scores = scoring.score(bundle, snap.frame)
-    _refuse(*checks.of_scores(scores))
-    plan = priority.plan(snap.frame, scores.score, info, as_of)
-    left_out = snap.left_out[["customer_id", "status"]].to_dict("records")
-    return Made(snap, partial(risk_list.rows, bundle, snap, scores, plan, previous), left_out)
+def _make(config: ServingConfig, bundle: Bundle, as_of: date, newest: date, known: Facts, draft: Draft) -> Made:
+    """Features and scores, part by part into the draft, and ranks, with a check after each step."""
+    info, made_by = bundle.info, snapshot_config(bundle.info, config.data)
+    features = catalogue.features(made_by)
+    _refuse(*checks.of_schema(info, config.data, features))
+    then = partial(scoring.scored, bundle, features)
+    for part, left_out in snapshot.pieces(made_by, [as_of], known, then=then):
+        draft.add(part, left_out)
+    ranking = draft.close()
+    _refuse(*checks.of_rows(ranking), *checks.of_feeds(info, known, as_of, newest))
+    score = ranking[scoring.SCORE].to_numpy()
+    _refuse(*checks.of_scores(score, ranking[scoring.GAP].to_numpy()))
+    return Made(features, priority.plan(ranking, score, info, as_of), pd.Series(score, ranking["customer_id"]))
 
 
 def _refuse(*problems: str) -> None:
@@ -144,20 +146,21 @@ def _refuse(*problems: str) -> None:
         raise Refused(*problems)
 
 
-def _stage(session: Session, home: Path, entry: store.Run, made: Made, batch: int) -> bool:
+def _stage(session: Session, entry: store.Run, made: Made, draft: Draft, batch: int) -> bool:
     """Store the list where nobody sees it yet; False when this very list is published already."""
-    entry.features = risk_list.columns(made.snapshot.features)
-    entry.rows = len(made.snapshot.frame)
-    entry.snapshot = f"{entry.model}-{entry.as_of}-{made.snapshot.fingerprint[:16]}.parquet"
-    head = [entry.bundle, entry.features, entry.snapshot, made.left_out]
-    entry.content = risk_list.content_hash(chain(head, made.rows()))
-    _keep(made.snapshot, home / "snapshots" / entry.snapshot)
+    previous = pd.Series(store.before(session, entry.model, entry.as_of), dtype=np.float64)
+    session.commit()  # making the rows takes a while, and an open transaction would lock writers out
+    plan = made.plan.assign(change=(made.scores - previous.reindex(made.scores.index)).to_numpy())
+    rows = partial(risk_list.rows, plan, draft.texts)
+    entry.features, entry.rows, left_out = risk_list.columns(made.features), len(plan), draft.left_out()
+    entry.snapshot = draft.keep(f"{entry.model}-{entry.as_of}")
+    entry.content = risk_list.content_hash(chain([entry.bundle, entry.features, entry.snapshot, left_out], rows()))
     there = store.published(session, entry.model, entry.as_of)
     if there is not None and there.content == entry.content:
         return False
     store.begin(session, entry)
-    store.stage(session, entry.id, store.LeftOut, made.left_out, batch)
-    store.stage(session, entry.id, store.Score, made.rows(), batch)
+    store.stage(session, entry.id, store.LeftOut, left_out, batch)
+    store.stage(session, entry.id, store.Score, rows(), batch)
     return True
 
 
@@ -185,16 +188,6 @@ def _entry(bundle: Bundle, as_of: date, now: datetime) -> store.Run:
     )
 
 
-def _keep(snap: Snapshot, path: Path) -> None:
-    """Write the features for the scoring door; row groups are small, so that one customer is read quickly."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}")
-    snap.frame.to_parquet(fresh, index=False, row_group_size=4096)
-    os.replace(fresh, path)
-
-
 def _tidy(session: Session, home: Path, model: str) -> None:
     """Remove files that killed runs left, and feature files no published list of the model refers to."""
     named = select(store.Run.snapshot).join(store.Published, store.Published.run_id == store.Run.id)
@@ -210,9 +203,15 @@ def _files(session: Session, config: ServingConfig, model: str, as_of: date, fre
     there = store.published(session, model, as_of)
     if there is None:
         raise InputError(f"{model} {as_of}: the list was published and is gone; was the store replaced meanwhile?")
-    rows = list(store.listed(session, there.id))
     path = config.home / "lists" / f"{model}-{as_of}"
     csv, json = path.with_suffix(".csv"), path.with_suffix(".json")
-    risk_list.write(csv, risk_list.as_csv(there, rows, config.lang))
-    risk_list.write(json, risk_list.as_json(there, rows, config.lang))
+    risk_list.write(csv, risk_list.as_csv(there, _listed(session, there), config.lang))
+    risk_list.write(json, risk_list.as_json(there, _listed(session, there), config.lang))
     return Outcome(model, as_of, there.rows, there.content, fresh, csv, json)
+
+
+def _listed(session: Session, run: store.Run) -> Iterator[store.Score]:
+    """The rows of a list, some at a time, so that nobody who writes has to wait for the whole list."""
+    for after in range(0, run.rows, AT_ONCE):
+        yield from store.listed(session, run.id, AT_ONCE, after)
+        session.commit()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,18 +31,20 @@ log = logging.getLogger("bentoml.tsunagi")
 
 
 class Rows:
-    """A snapshot file, sorted by customer, read one row group at a time."""
+    """A snapshot file, in whatever order, read one row group at a time."""
 
     def __init__(self, path: Path):
         self._file = parquet.ParquetFile(path)
-        self._ids = self._file.read(["customer_id"])["customer_id"].to_pylist()
+        ids = self._file.read(["customer_id"])
+        self._order = pc.sort_indices(ids, [("customer_id", "ascending")]).to_numpy()
+        self._ids = ids["customer_id"].take(self._order).to_pylist()
         sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
 
     def position(self, customer_id: str) -> int | None:
         """Where a customer's row is."""
         found = bisect_left(self._ids, customer_id)
-        return found if found < len(self._ids) and self._ids[found] == customer_id else None
+        return int(self._order[found]) if found < len(self._ids) and self._ids[found] == customer_id else None
 
     def read(self, positions: Sequence[int]) -> pd.DataFrame:
         """The rows at these positions, in this order."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.calendar import period_start
 from training.bundle import Info
-from training.value import amounts, gains
+from training.value import Capacity, amounts, gains
 
 SALT = "tsunagi hold-out 1"
 ACTIONS = ("contact", "held_out", "resting", "beyond_capacity", "no_gain")
@@ -23,6 +23,12 @@ def held_out(units: Sequence[str], share: float) -> np.ndarray:
 
 def _draw(unit: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{SALT}\0{unit}".encode()).digest()[:8])
+
+
+def columns(info: Info) -> list[str]:
+    """The columns of a snapshot that ``plan`` reads."""
+    amount = info.value.column
+    return ["customer_id", "unit", "owner", "last_contact", *([amount] if amount else [])]
 
 
 def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.DataFrame:
@@ -40,11 +46,10 @@ def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.
     result["action"] = np.select(list(blocked.values()), list(blocked), "beyond_capacity")
     by_gain = _by_gain(result, frame)
     free = (result["action"] == "beyond_capacity").to_numpy()
-    start = pd.Timestamp(period_start(as_of, info.capacity.per))
-    for rows in _teams(frame, info.capacity.by):
-        left = max(info.capacity.contacts - int((contacted[rows] >= start).sum()), 0)
-        result.loc[by_gain[(rows & free)[by_gain]][:left], "action"] = "contact"
-    first = (result["action"] == "contact").to_numpy()
+    lately = (contacted >= pd.Timestamp(period_start(as_of, info.capacity.per))).to_numpy()
+    first = np.zeros(len(frame), bool)
+    first[_within(info.capacity, _teams(frame, info.capacity.by), lately, by_gain[free[by_gain]])] = True
+    result.loc[first, "action"] = "contact"
     order = np.concatenate([by_gain[first[by_gain]], by_gain[~first[by_gain]]])
     result["rank"] = 0
     result.loc[order, "rank"] = np.arange(1, len(order) + 1)
@@ -56,9 +61,15 @@ def _by_gain(result: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
     return keys.sort_values(["gain", "id"]).index.to_numpy()
 
 
-def _teams(frame: pd.DataFrame, by: str | None) -> list[np.ndarray]:
-    """Row masks that share one capacity: one per owner (no owner is one too), or one for the whole team."""
+def _within(capacity: Capacity, team: np.ndarray, lately: np.ndarray, ranked: np.ndarray) -> np.ndarray:
+    """The ranked rows within the capacity of their team. lately: who was contacted in the running period, (n,)."""
+    left = capacity.contacts - np.bincount(team[lately], minlength=team.max(initial=0) + 1)
+    place = pd.Series(team[ranked]).groupby(team[ranked]).cumcount().to_numpy()
+    return ranked[place < left[team[ranked]]]
+
+
+def _teams(frame: pd.DataFrame, by: str | None) -> np.ndarray:
+    """The number of the team, (n,), whose capacity counts: of the owner (no owner is one too), or the one there is."""
     if by is None:
-        return [np.ones(len(frame), bool)]
-    owner = frame["owner"].fillna("").to_numpy()
-    return [owner == name for name in sorted(set(owner))]
+        return np.zeros(len(frame), np.int64)
+    return pd.factorize(frame["owner"].fillna(""))[0]

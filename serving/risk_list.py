@@ -4,63 +4,47 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from features import segments
 from features.catalogue import Feature
 from features.config import Language
-from features.snapshot import Snapshot
 from serving import reasons, sentences
-from serving.scoring import Scores
+from serving.scoring import KINDS
 from serving.store import Run, Score
-from training.bundle import Bundle
 
 REASONS = 3
+AT_ONCE = 1_000
 RISKY_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 FIELDS = ("rank", "customer_id", "name", "score", "band", "percentile", "change")
-KINDS = ("segment", "stage", "rfm")
 NAMED = {"segment": "segments", "stage": "stages"}
 MORE_FIELDS = ("value_at_risk", "gain", "owner", "renewal", "held_out", "action")
 ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "note")
 
 
-def rows(
-    bundle: Bundle, snapshot: Snapshot, scores: Scores, plan: pd.DataFrame, previous: Mapping[str, float]
-) -> Iterator[dict[str, Any]]:
-    """The rows of a new list in rank order, for ``store.Score``. ``previous``: scores of the last list."""
-    frame, names = snapshot.frame, bundle.info.names
-    facts = reasons.Facts(snapshot.features, frame)
-    side = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
-    planned = {name: plan[name].tolist() for name in plan} | _kinds(bundle, frame)
-    for row in plan["rank"].to_numpy().argsort():
-        customer_id, score = side["customer_id"][row], float(scores.score[row])
-        yield {
-            **{name: values[row] for name, values in side.items()},
-            "score": score,
-            "margin": float(scores.margin[row]),
-            "percentile": float(scores.percentile[row]),
-            "band": str(scores.band[row]),
-            "change": score - previous[customer_id] if customer_id in previous else None,
-            **{name: values[row] for name, values in planned.items()},
-            "families": reasons.record(scores.parts, names, facts, row),
-        }
+def rows(plan: pd.DataFrame, texts: Callable[[np.ndarray], Iterator[str]]) -> Iterator[dict[str, Any]]:
+    """The rows of a new list in rank order, for ``store.Score``.
 
-
-def _kinds(bundle: Bundle, frame: pd.DataFrame) -> dict[str, list[str | None]]:
-    """Segment, stage and scores of each row; None where the bundle knows no segments."""
-    cuts = bundle.info.segments
-    if cuts is None:
-        return {name: [None] * len(frame) for name in KINDS}
-    found = segments.of(frame, cuts)
-    return {name: found[name].tolist() for name in KINDS}
+    plan: one row per customer, that of ``priority.plan``, and ``change``. texts: gives what ``scoring.scored`` says of
+    the customers at these positions of the plan.
+    """
+    order = plan["rank"].to_numpy().argsort()
+    for start in range(0, len(order), AT_ONCE):
+        some = order[start : start + AT_ONCE]
+        for text, planned in zip(texts(some), plan.iloc[some].to_dict("records")):
+            row = json.loads(text) | planned
+            renewal, change = row["renewal"], row["change"]
+            row["renewal"] = None if renewal is None else date.fromisoformat(renewal)
+            yield row | {"change": None if math.isnan(change) else change}
 
 
 def content_hash(parts: Iterable[Any]) -> str:
@@ -115,34 +99,43 @@ def told(run: Run, scores: Iterable[Score], lang: Language, limit: int = REASONS
         }
 
 
-def as_json(run: Run, scores: Iterable[Score], lang: Language) -> str:
-    """The whole list as one JSON object: its head, and ``rows``."""
-    content = {**about(run, lang), "rows": list(told(run, scores, lang))}
-    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+def as_json(run: Run, scores: Iterable[Score], lang: Language) -> Iterator[str]:
+    """The whole list as one JSON object, in pieces: its head, and ``rows``."""
+    yield _json({**about(run, lang), "rows": []}).removesuffix("]\n}")
+    for number, row in enumerate(told(run, scores, lang)):
+        yield (",\n" if number else "\n") + "  " + _json(row).replace("\n", "\n  ")
+    yield "\n ]\n}\n"
 
 
-def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> str:
-    """The list as CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula."""
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> Iterator[str]:
+    """The list as lines of CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula."""
     head = {**about(run, lang), "note": note(run, lang) or ""}
     numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
     fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*FIELDS, *numbered, *fields, *ABOUT])
+    yield "\ufeff" + _line([*FIELDS, *numbered, *fields, *ABOUT])
     for row in told(run, scores, lang):
         given = [cell for reason in row["reasons"] for cell in (reason["text"], reason["points"])]
         given += [None] * (len(numbered) - len(given))
         cells = [*(row[name] for name in FIELDS), *given, *(row[name] for name in fields)]
-        writer.writerow([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT))])
-    return "\ufeff" + text.getvalue()
+        yield _line([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT))])
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the new one, never a part."""
+def _line(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue()
+
+
+def write(path: Path, text: Iterable[str]) -> None:
+    """Write a file, piece by piece, so that readers see the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
+        file.writelines(text)
         file.flush()
         os.fsync(file.fileno())
     os.chmod(fresh, 0o644)
@@ -151,8 +144,3 @@ def write(path: Path, text: str) -> None:
 
 def _safe(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY_STARTS) else cell
-
-
-def _values(column: pd.Series) -> list[str | date | None]:
-    dates = pd.api.types.is_datetime64_dtype(column)
-    return [None if pd.isna(value) else value.date() if dates else str(value) for value in column]

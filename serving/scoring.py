@@ -1,19 +1,30 @@
 """A bundle and a snapshot -> scores with their parts."""
 
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from features import segments
+from features.catalogue import Feature
+from serving import reasons
 from serving.reasons import Parts, mean_slope, parts
 from training.bundle import Bundle
+
+SCORE, GAP, TEXT = "list score", "list gap", "list text"
+KINDS = ("segment", "stage", "rfm")
 
 
 @dataclass(frozen=True)
 class Scores:
     """n rows. ``score``: calibrated probability; ``percentile``: 0..100 among the reference scores.
 
-    ``gap``: the largest distance between base + log-odds and margin, or points and score − base score.
+    ``gap``: the larger of the distances between base + log-odds and margin, and points and score − base score.
     """
 
     margin: np.ndarray
@@ -21,7 +32,7 @@ class Scores:
     percentile: np.ndarray
     band: np.ndarray
     parts: Parts
-    gap: float
+    gap: np.ndarray
 
 
 def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
@@ -35,6 +46,42 @@ def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
     families = [column["family"] for column in bundle.info.features]
     split = parts(bundle.contributions(matrix), families, slope)
     apart = np.abs(split.log_odds.sum(axis=1) + base_margin - margin)
-    apart = np.maximum(apart, np.abs(split.points.sum(axis=1) + base - probability))
-    gap = float(apart.max()) if len(apart) else 0.0
+    gap = np.maximum(apart, np.abs(split.points.sum(axis=1) + base - probability))
     return Scores(margin, probability, bundle.percentile(probability), bundle.band(probability), split, gap)
+
+
+def scored(bundle: Bundle, features: Sequence[Feature], part: pa.Table) -> pa.Table:
+    """A part of a snapshot with three more columns: SCORE, GAP, and TEXT, what a list says of the customer, as JSON.
+
+    TEXT lacks what needs the other customers: rank, action and what they come from.
+    """
+    frame = part.to_pandas()
+    scores = score(bundle, frame)
+    texts = pa.array(_texts(bundle, features, frame, scores), pa.string())
+    for name, column in ((SCORE, scores.score), (GAP, scores.gap), (TEXT, texts)):
+        part = part.append_column(name, pa.array(column))
+    return part
+
+
+def _texts(bundle: Bundle, features: Sequence[Feature], frame: pd.DataFrame, scores: Scores) -> Iterator[str]:
+    facts, names = reasons.Facts(features, frame), bundle.info.names
+    columns: dict[str, list[Any]] = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
+    columns |= {name: getattr(scores, name).tolist() for name in ("score", "margin", "percentile", "band")}
+    columns |= _kinds(bundle, frame)
+    for row, values in enumerate(zip(*columns.values())):
+        families = reasons.record(scores.parts, names, facts, row)
+        yield json.dumps(dict(zip(columns, values)) | {"families": families}, ensure_ascii=False, default=str)
+
+
+def _kinds(bundle: Bundle, frame: pd.DataFrame) -> dict[str, list[str | None]]:
+    """Segment, stage and scores of each row; None where the bundle knows no segments."""
+    cuts = bundle.info.segments
+    if cuts is None:
+        return {name: [None] * len(frame) for name in KINDS}
+    found = segments.of(frame, cuts)
+    return {name: found[name].tolist() for name in KINDS}
+
+
+def _values(column: pd.Series) -> list[str | date | None]:
+    dates = pd.api.types.is_datetime64_dtype(column)
+    return [None if pd.isna(value) else value.date() if dates else str(value) for value in column]

@@ -197,13 +197,15 @@ def before(session: Session, model: str, as_of: date) -> dict[str, float]:
     """customer_id -> score of the model's newest list older than ``as_of``; empty when there is none."""
     older = select(Published.run_id).where(Published.model == model, Published.as_of < as_of)
     run_id = session.scalar(older.order_by(Published.as_of.desc()).limit(1))
-    rows = session.execute(select(Score.customer_id, Score.score).where(Score.run_id == run_id))
+    rows = session.execute(
+        select(Score.customer_id, Score.score).where(Score.run_id == run_id), execution_options={"yield_per": BATCH}
+    )
     return {row.customer_id: row.score for row in rows}
 
 
-def listed(session: Session, run_id: int, limit: int | None = None) -> Iterator[Score]:
-    """The rows of a list in rank order."""
-    rows = select(Score).where(Score.run_id == run_id).order_by(Score.rank).limit(limit)
+def listed(session: Session, run_id: int, limit: int | None = None, after: int = 0) -> Iterator[Score]:
+    """The rows of a list in rank order, those after a rank."""
+    rows = select(Score).where(Score.run_id == run_id, Score.rank > after).order_by(Score.rank).limit(limit)
     return iter(session.scalars(rows.execution_options(yield_per=BATCH)))
 
 

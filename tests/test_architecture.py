@@ -18,9 +18,11 @@ HOMES = {
     "mlflow": {"training/tracking.py", "training/pyfunc.py"},
     "bentoml": {"serving/service.py"},
     "lightgbm": {"training/models.py"},
-    "numba": {"features/kernel.py"},
-    "duckdb": {"features/sources.py"},
-    "ibis": {"features/sources.py", "features/columns.py"},
+    "numba": {"features/kernel.py", "features/entity_kernel.py", "features/rollup.py"},
+    "duckdb": set(),
+    "ibis": {f"features/{name}.py" for name in ("engines", "sources", "columns", "pushdown")},
+    "pyspark": {"features/engines.py", "features/spark.py"},
+    "psycopg": {"features/engines.py"},
     "shap": set(),
     "fastapi": set(),
     "pickle": set(),
@@ -72,7 +74,7 @@ def test_every_room_is_ours_where_it_is_imported_from():
 
 
 def test_doors_start_without_the_heavy_libraries():
-    heavy = {"mlflow", "bentoml", "lightgbm", "shap", "sklearn", "matplotlib"}
+    heavy = {"mlflow", "bentoml", "lightgbm", "shap", "sklearn", "matplotlib", "pyspark", "psycopg"}
     for room in ("features", "training", "serving"):
         assert heavy.isdisjoint(outcome(f"import sys, {room}.__main__; print(*sys.modules)").split()), room
 

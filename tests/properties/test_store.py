@@ -50,7 +50,7 @@ def an_event(draw):
     }
 
 
-deliveries = st.lists(st.lists(an_event(), max_size=8), min_size=1, max_size=5)
+deliveries = st.lists(st.lists(an_event(), max_size=7), min_size=1, max_size=4)
 
 
 def known_day(event: dict) -> int | None:
@@ -90,7 +90,7 @@ def days(own: Store) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("way", ["a file each", "one file that grows"])
-@settings(max_examples=settings.default.max_examples // 4)
+@settings(max_examples=settings.default.max_examples // 10)
 @given(delivered=deliveries, horizon=st.integers(0, 4))
 def test_any_deliveries_make_the_store_of_the_rows_in_time(way, delivered, horizon):
     in_time, late = split(delivered, horizon)
@@ -113,7 +113,7 @@ def test_any_deliveries_make_the_store_of_the_rows_in_time(way, delivered, horiz
         assert days(grown) == days(built)
 
 
-@settings(max_examples=settings.default.max_examples // 4)
+@settings(max_examples=settings.default.max_examples // 10)
 @given(rows=st.lists(an_event(), max_size=20), cuts=st.lists(st.integers(0, 20), max_size=4))
 def test_any_split_by_known_day_makes_one_store(rows, cuts):
     """Whatever came when, and whatever the order: rows that come by the day they are known are never late."""

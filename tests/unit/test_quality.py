@@ -366,7 +366,8 @@ def large(regular, change):
     rewrite(regular, "customers", lambda people: people.assign(group=people["id"].str[-1]))
     made = snapshot.build(own, snapshot.dates(own), labels=True)
     change(made.frame)
-    rows = pd.concat([made.frame] * 3, ignore_index=True)
+    copies = [made.frame.assign(customer_id=made.frame["customer_id"] + f"-{i}") for i in range(3)]
+    rows = pd.concat(copies, ignore_index=True)
     return {
         f.about for f in leaks.of_features(snapshot.Snapshot(rows, made.features, made.left_out)) if f.level == "error"
     }

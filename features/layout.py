@@ -1,0 +1,157 @@
+"""All tables of some customers in one frame of few columns, and back: what Spark moves and what its executors do."""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features import attributes, customers, events, pushdown, subscriptions
+from features.calendar import NEVER
+from features.data_config import Data
+from features.errors import ConfigError, DataError
+from features.facts import Facts
+from features.gathered import Codes, Gathered
+from features.scratch import Space
+from features.sources import Column, Source, Table
+
+PIECE = 1 << 22
+KINDS = {"n": "int64", "x": "float64", "s": "string"}
+T = TypeVar("T")
+Work = Callable[[Facts], Iterable[T]]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table among those of the frame: its own columns with their types, and in which slot each but ``id`` lies."""
+
+    schema: pa.Schema
+    slots: dict[str, str]
+
+    def rows(self, batches: list[pa.RecordBatch]) -> pa.Table:
+        """The rows of the frame that are its own, as its query gave them, but for the id, which is text."""
+        if not batches:
+            return self.schema.empty_table()
+        columns = {name: pa.chunked_array([batch[slot] for batch in batches]) for name, slot in self.slots.items()}
+        return pa.table({field.name: _cast(columns[field.name], field.type) for field in self.schema})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tables of one frame by name; the number of a table is its place among them."""
+
+    data: Data
+    today: int
+    sheets: dict[str, Sheet]
+
+    @property
+    def slots(self) -> dict[str, str]:
+        """The columns that hold all tables, beside ``id`` and ``sheet``, with their types: 8 bytes a row for each."""
+        found = {slot for sheet in self.sheets.values() for slot in sheet.slots.values() if slot != "id"}
+        return {slot: KINDS[slot[0]] for slot in sorted(found)}
+
+    def laid(self, name: str, table: Table) -> Table:
+        """The query of one table in the form of the frame."""
+        own = {slot: _plain(table[column]) for column, slot in self.sheets[name].slots.items()}
+        own["id"] = own["id"].cast("string")
+        empty = {slot: ibis.null(kind) for slot, kind in self.slots.items()}
+        number = ibis.literal(list(self.sheets).index(name), "int32")
+        return table.select(sheet=number, **{slot: own.get(slot, empty.get(slot)) for slot in ("id", *empty)})
+
+    def facts(self, batches: Iterable[pa.RecordBatch]) -> Facts:
+        """The facts of the customers whose rows these are, in any order: the walk of ``facts.read``."""
+        tables, data = self._tables(batches), self.data
+        everyone = customers.parse(tables["customers"], data)
+        index = pd.Index(everyone["id"], dtype=object)
+        terms = subscriptions.parse(tables["subscriptions"], data, index) if data.subscriptions else None
+        own = data.customers.attributes
+        histories = {name: attributes.parse(tables[f"attribute {name}"], data, name, index) for name in own}
+        codes, space, gathered = Codes(index), Space(), list[Gathered]()
+        for name, spec in data.streams.items():
+            gathered.append(Gathered({name: spec}, codes, space, self.today))
+            gathered[-1].add(events.of_rolled(tables.pop(f"stream {name}"), data, name))
+            gathered[-1].close(whole=False)
+        return Facts(data, everyone, terms, histories, gathered, self.today)
+
+    def _tables(self, batches: Iterable[pa.RecordBatch]) -> dict[str, pa.Table]:
+        found: list[list[pa.RecordBatch]] = [[] for _ in self.sheets]
+        for batch in batches:
+            for number in pc.unique(batch["sheet"]).to_pylist():
+                found[number].append(batch.filter(pc.equal(batch["sheet"], number)))
+        return {name: sheet.rows(own) for own, (name, sheet) in zip(found, self.sheets.items())}
+
+
+def queries(source: Source) -> dict[str, Table]:
+    """The tables of ``data.yaml`` by name, each with a column ``id``; streams rolled up. Raises DataError."""
+    data = source.data
+    found = {"customers": customers.query(source)}
+    if data.subscriptions:
+        found["subscriptions"] = subscriptions.query(source)
+    found |= {f"attribute {name}": attributes.query(source, name) for name in data.customers.attributes}
+    return found | {f"stream {name}": events.rolled(source, name) for name in data.streams}
+
+
+def of(data: Data, today: int, tables: dict[str, Table]) -> Layout:
+    """Where each column of the tables goes."""
+    return Layout(data, today, {name: _sheet(table) for name, table in tables.items()})
+
+
+def _sheet(table: Table) -> Sheet:
+    number, slots = Counter[str](), {"id": "id"}
+    for name in table.columns:
+        if name != "id":
+            letter = _letter(table[name])
+            slots[name] = f"{letter}{number[letter]}"
+            number[letter] += 1
+    kinds = {name: kind.to_pyarrow() for name, kind in table.schema().items()}
+    return Sheet(pa.schema(list((kinds | {"id": pa.string()}).items())), slots)
+
+
+def _letter(column: Column) -> str:
+    kind = column.type()
+    return "s" if kind.is_string() else "x" if kind.is_floating() else "n"
+
+
+def _plain(column: Column) -> Column:
+    kind = column.type()
+    if kind.is_timestamp() or kind.is_date():
+        return pushdown.whole(column)
+    return column.cast(KINDS[_letter(column)])
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column.cast(pa.int32()).cast(kind) if pa.types.is_date32(kind) else column.cast(kind)
+
+
+def task(layout: Layout, work: Work[T], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What an executor does with one partition. What our own errors say comes back as a result does."""
+    try:
+        for made in work(layout.facts(batches)):
+            yield from _packed(made)
+    except (ConfigError, DataError) as error:
+        yield from _packed(error)
+
+
+def _packed(made: object) -> Iterator[pa.RecordBatch]:
+    """A result in rows of a few MB."""
+    whole = pickle.dumps(made, protocol=5)
+    for first in range(0, len(whole), PIECE):
+        piece = pa.array([whole[first : first + PIECE]], pa.binary())
+        yield pa.RecordBatch.from_arrays([piece, pa.array([first + PIECE >= len(whole)])], ["piece", "last"])
+
+
+def unpacked(rows: Iterable[tuple[bytes, bool]]) -> Iterator[T]:
+    """The results again, from the executors of our own job. Raises the error that one of them met."""
+    held = list[bytes]()
+    for piece, last in rows:
+        held.append(piece)
+        if last:
+            made, held = pickle.loads(b"".join(held)), []  # noqa: S301
+            if isinstance(made, Exception):
+                raise made
+            yield made

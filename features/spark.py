@@ -1,0 +1,203 @@
+"""The walk on a cluster: rolled up in Spark's SQL; its executors make the parts of the customers and work on them."""
+
+import os
+import re
+import sys
+import tempfile
+import weakref
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial, reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features import attributes, customers, layout, subscriptions
+from features.attributes import History
+from features.calendar import NEVER
+from features.data_config import Data
+from features.engines import pandas_unsaid
+from features.errors import DataError
+from features.facts import Facts, Part
+from features.gathered import Codes, Counted, Gathered
+from features.layout import Layout, Work
+from features.scratch import Space
+from features.sources import Source
+from features.subscriptions import Subscriptions
+
+PACKAGES = ("features", "training", "serving")
+T = TypeVar("T")
+
+
+def read(data: Data, today: int = NEVER) -> Facts:
+    """What ``facts.read`` gives, counted by the executors; no row comes to the driver. Raises DataError."""
+    job = Job(Source(data), today)
+    return SparkFacts(job, list(job.results(_survey, kept=False)))
+
+
+class SparkFacts(Facts):
+    """Facts whose parts are made by executors, partition by partition of the hashed ids, whenever work is to be done.
+
+    At the driver lie only the counts. ``customers`` and ``attributes`` are read when they are asked for;
+    ``subscriptions`` holds one row a partition with its newest days, which is what ``observed_until`` needs.
+    """
+
+    def __init__(self, job: "Job", surveys: "list[Survey]"):
+        data = job.source.data
+        customers.refuse_nobody(sum(survey.customers for survey in surveys), data)
+        gathered = [Gathered({name: spec}, _NOBODY, Space(), job.layout.today) for name, spec in data.streams.items()]
+        for survey in surveys:
+            for own, counted in zip(gathered, survey.counted):
+                own.merge(counted)
+        for own in gathered:
+            own.close(whole=True)
+        terms = _joined([survey.terms for survey in surveys if survey.terms]) if data.subscriptions else None
+        whole = {"data": data, "gathered": gathered, "today": job.layout.today, "late": [], "subscriptions": terms}
+        self.__dict__ |= whole | {"_job": job}
+
+    @cached_property
+    def customers(self) -> pd.DataFrame:  # type: ignore[override]
+        return customers.load(self._job.source)
+
+    @cached_property
+    def attributes(self) -> dict[str, History]:  # type: ignore[override]
+        return attributes.load(self._job.source, pd.Index(self.customers["id"]))
+
+    def each(self, work: Callable[[Part], T]) -> Iterator[T]:
+        """``work`` done on every part by the executors, which hold the results until they are taken.
+
+        work can be pickled. Raises the DataError of a part, or one that says what Spark could not do.
+        """
+        return self._job.results(partial(_each, work))
+
+
+def _each(work: Callable[[Part], T], facts: Facts) -> Iterator[T]:
+    return facts.each(work)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one partition tells: its customers, its newest subscription days, its terms' rows, each stream's counts."""
+
+    customers: int
+    terms: Subscriptions | None
+    counted: list[Counted]
+
+
+_NOBODY = Codes(pd.Index([], dtype=object))
+
+
+def _survey(facts: Facts) -> list[Survey]:
+    terms = facts.subscriptions
+    newest = _newest(terms) if terms is not None and len(terms.start) else None
+    return [Survey(len(facts.customers), newest, [own.counted for own in facts.gathered])]
+
+
+def _newest(terms: Subscriptions) -> Subscriptions:
+    """One row with the same ``observed_until``."""
+    day = np.array([terms.observed_until()], np.int32)
+    return Subscriptions(np.zeros(1, np.int32), day, day, day, np.array([NEVER], np.int32), day, np.zeros(1))
+
+
+def _joined(terms: list[Subscriptions]) -> Subscriptions:
+    return Subscriptions(**{name: np.concatenate([getattr(own, name) for own in terms]) for name in vars(terms[0])})
+
+
+class Job:
+    """All tables in one frame on the disks of the executors, a customer's rows in one partition."""
+
+    def __init__(self, source: Source, today: int):
+        tables = layout.queries(source)
+        self.source, self.layout = source, layout.of(source.data, today, tables)
+        self._session = source.engine.session
+        with _told("the tables"):
+            _ship(self._session)
+            queries = [source.engine.connection.compile(self.layout.laid(name, table)) for name, table in tables.items()]
+            frames = [self._session.sql(query) for query in queries]
+            self._frame = _on_disk(reduce(lambda one, other: one.unionAll(other), frames).repartition("id"))
+        weakref.finalize(self, _drop, self._frame).atexit = False
+
+    def results(self, work: Work[T], kept: bool = True) -> Iterator[T]:
+        """What ``work`` makes of the facts of each partition, in no order.
+
+        kept: the executors finish all of it first, in parallel, and keep it on their disks while it is taken from them
+        one partition after the other.
+        """
+        with pandas_unsaid():
+            made = self._frame.mapInArrow(_shipped(partial(layout.task, self.layout, work)), "piece binary, last boolean")
+        with _told("the parts"):
+            if not kept:
+                yield from layout.unpacked(made.collect())
+                return
+            made = _on_disk(made)
+            try:
+                made.count()
+                yield from layout.unpacked(made.toLocalIterator(prefetchPartitions=True))
+            finally:
+                _drop(made)
+
+
+def _on_disk(frame: Any) -> Any:
+    from pyspark import StorageLevel
+
+    return frame.persist(StorageLevel.DISK_ONLY)
+
+
+def _drop(frame: Any) -> None:
+    """Forget a frame; a Spark that has ended has done so itself."""
+    try:
+        frame.unpersist()
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("py4j", "grpc", "pyspark", "builtins"):
+            raise
+
+
+def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Callable[..., Any]:
+    """``work`` as Spark sends it: unpickled only where the cache of compiled kernels has found its place."""
+    from pyspark import cloudpickle
+
+    pickled = cloudpickle.dumps(work)
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import os
+        import pickle
+
+        from pyspark import SparkFiles
+
+        os.environ["XDG_CACHE_HOME"] = SparkFiles.getRootDirectory()
+        yield from pickle.loads(pickled)(batches)
+
+    return run
+
+
+def _ship(session: Any) -> None:
+    """Give the executors our packages, once a session; they may fetch them as long as it runs."""
+    if hasattr(session, "_tsunagi"):
+        return
+    session._tsunagi = tempfile.TemporaryDirectory(prefix="tsunagi-")
+    path, root = Path(session._tsunagi.name) / "tsunagi.zip", Path(__file__).parents[1]
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(file for package in PACKAGES for file in (root / package).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(root))
+    session.addArtifacts(str(path), pyfile=True)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What Spark says of a failure as one line."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("grpc", "py4j", "pyspark"):
+            raise
+        raise DataError(f"Spark: {what} cannot be made ({_reason(error)}); check data.yaml: engine.spark") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error)
