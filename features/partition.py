@@ -44,8 +44,8 @@ class Waiting:
         batch = _batch(rows)
         batch = batch.filter(pa.array(rows.known >= since)) if (rows.known < since).any() else batch
         if batch.num_rows:
-            for day, number in zip(*(own.tolist() for own in np.unique(batch["known"], return_counts=True))):
-                self.days[day] = self.days.get(day, 0) + number
+            for own in batch["known"].value_counts().to_pylist():
+                self.days[own["values"]] = self.days.get(own["values"], 0) + own["counts"]
             self._scratch.add(batch)
 
     def close(self) -> None:
