@@ -35,8 +35,7 @@ class Waiting:
 
     def __init__(self, name: str, ratings: int):
         """ratings: the bits of the streams whose rows are never put together."""
-        self._space, self._ratings = Space(), ratings
-        self._scratch = Scratch(self._space, name)
+        self._scratch, self._ratings = Scratch(Space(), name), ratings
         self.days: dict[int, int] = {}
 
     def add(self, rows: Rows, since: int) -> None:
@@ -60,7 +59,7 @@ class Waiting:
         if rows.num_rows <= PIECE:
             yield rolled(rows, self._ratings)
             return
-        inner = Scratch(self._space, f"known-{known}")
+        inner = Scratch(Space(), "days")
         for batch in rows.to_batches():
             inner.add(batch.set_column(0, "code", pc.min_element_wise(batch["day"], pa.scalar(NEVER - 1, pa.int32()))))
         inner.close()

@@ -30,6 +30,7 @@ from features.scratch import Space
 from features.sources import Source
 from features.subscriptions import Subscriptions
 
+ROWS = 1_500_000
 PACKAGES = ("features", "training", "serving")
 T = TypeVar("T")
 
@@ -114,23 +115,27 @@ class Job:
     def __init__(self, source: Source, today: int):
         tables = layout.queries(source)
         self.source, self.layout = source, layout.of(source.data, today, tables)
-        self._session = source.engine.session
-        with _told("the tables"):
-            _ship(self._session)
-            queries = [source.engine.connection.compile(self.layout.laid(name, table)) for name, table in tables.items()]
-            frames = [self._session.sql(query) for query in queries]
-            self._frame = _on_disk(reduce(lambda one, other: one.unionAll(other), frames).repartition("id"))
+        compiled = [source.engine.connection.compile(self.layout.laid(*own)) for own in tables.items()]
+        session = source.engine.session
+        with _told("the tables", "be read"):
+            _ship(session)
+            rows = _on_disk(reduce(lambda one, other: one.unionAll(other), map(session.sql, compiled)))
+            try:
+                self._frame = _on_disk(rows.repartition(_partitions(rows.count(), source), "id"))
+                self._frame.count()
+            finally:
+                _drop(rows)
         weakref.finalize(self, _drop, self._frame).atexit = False
 
     def results(self, work: Work[T], kept: bool = True) -> Iterator[T]:
-        """What ``work`` makes of the facts of each partition, in no order.
+        """What ``work`` makes of the facts of each partition.
 
         kept: the executors finish all of it first, in parallel, and keep it on their disks while it is taken from them
         one partition after the other.
         """
-        with pandas_unsaid():
-            made = self._frame.mapInArrow(_shipped(partial(layout.task, self.layout, work)), "piece binary, last boolean")
-        with _told("the parts"):
+        task = _shipped(partial(layout.task, self.layout, work))
+        with _told("the parts", "be made"), pandas_unsaid():
+            made = self._frame.mapInArrow(task, "piece binary, last boolean")
             if not kept:
                 yield from layout.unpacked(made.collect())
                 return
@@ -140,6 +145,14 @@ class Job:
                 yield from layout.unpacked(made.toLocalIterator(prefetchPartitions=True))
             finally:
                 _drop(made)
+
+
+def _partitions(rows: int, source: Source) -> int:
+    """As many as ``engine.spark.config`` says; else of ROWS rows, and one a core at least."""
+    assert source.data.engine.spark is not None
+    said = source.data.engine.spark.config.get("spark.sql.shuffle.partitions")
+    cores = source.engine.session.range(1 << 20).selectExpr("spark_partition_id() as core").distinct().count()
+    return int(said or max(cores, -(-rows // ROWS)))
 
 
 def _on_disk(frame: Any) -> Any:
@@ -189,14 +202,14 @@ def _ship(session: Any) -> None:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, do: str) -> Iterator[None]:
     """What Spark says of a failure as one line."""
     try:
         yield
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("grpc", "py4j", "pyspark"):
             raise
-        raise DataError(f"Spark: {what} cannot be made ({_reason(error)}); check data.yaml: engine.spark") from None
+        raise DataError(f"Spark: {what} cannot {do} ({_reason(error)}); check data.yaml: engine.spark") from None
 
 
 def _reason(error: Exception) -> str:

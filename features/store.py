@@ -45,6 +45,7 @@ class Store:
     """The kept activity of streams that are read together."""
 
     def __init__(self, source: Source, names: Sequence[str]):
+        """source: made for this update; DuckDB caches files it has read and may miss a change within one second."""
         data = source.data
         assert data.store is not None
         self._source, self._names, self._horizon = source, tuple(names), data.store.horizon_days

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def make(chosen: argparse.Namespace) -> Answer:
             store.migrate(store.connect(config.store_url))
             progress(f"reading the tables of {config.data.name} …")
             known = facts.read(config.data, today=config.data.today())
+            answer["late"] = [asdict(one) for one in known.late]
             for one in known.late:
                 say(chosen, f"WARNING {one}")
             for model, bundle in champions.items():

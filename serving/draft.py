@@ -37,8 +37,8 @@ class Draft:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._features.remove()
         self._texts.remove()
+        self._features.remove()
 
     def add(self, part: pa.Table, left_out: pa.Table) -> None:
         """Take a part of the customers: a table of ``scoring.scored``, and those in sight but not at risk."""
@@ -99,9 +99,11 @@ class Features:
         os.replace(self._path, path)
 
     def remove(self) -> None:
-        if self._writer:
-            self._writer.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            if self._writer:
+                self._writer.close()
+        finally:
+            self._path.unlink(missing_ok=True)
 
 
 class Texts:

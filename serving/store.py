@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-BATCH = 10_000
+BATCH = 2_000
 
 
 class Base(DeclarativeBase):

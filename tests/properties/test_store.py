@@ -97,9 +97,9 @@ def test_any_deliveries_make_the_store_of_the_rows_in_time(way, delivered, horiz
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         patch.setenv("TSUNAGI_WORKSPACE", str(folder / "grown"))
-        grown, so_far = store(folder, horizon), []
+        so_far: list[dict] = []
         for place, rows in enumerate(delivered):
-            so_far += rows
+            grown, so_far = store(folder, horizon), so_far + rows
             write(folder, f"{place}" if way == "a file each" else "all", rows if way == "a file each" else so_far)
             grown.update()
         assert sum(one.rows for one in grown.late) == len(late)
@@ -121,8 +121,9 @@ def test_any_split_by_known_day_makes_one_store(rows, cuts):
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         patch.setenv("TSUNAGI_WORKSPACE", str(folder / "grown"))
-        grown, ends = store(folder, 0), sorted({min(cut, len(rows)) for cut in cuts} | {len(rows)})
+        ends = sorted({min(cut, len(rows)) for cut in cuts} | {len(rows)})
         for place, (first, end) in enumerate(zip([0, *ends], ends)):
+            grown = store(folder, 0)
             write(folder, f"{place}", rows[first:end][::-1])
             grown.update()
         patch.setenv("TSUNAGI_WORKSPACE", str(folder / "built"))

@@ -56,7 +56,7 @@ def publish(path: Path, last_step: int | None, steps: "object" = None) -> None:
 def _warm() -> None:
     """Load the compiled kernels."""
     one, long = np.zeros(1, np.int32), np.zeros(1, np.int64)
-    activity = daily(Events(one, one, one, long, long, np.zeros(1, bool), one, one))
+    activity = daily(Events(one, one, one, long, long, long))
     compute(activity, one, one + 10, [("count", 7), ("recency", None)], 100)
 
 

@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
+from weakref import ref
 
 import pandas as pd
 import pytest
 from sqlalchemy import select
 
+from features import facts, snapshot
 from features.catalogue import Feature
 from features.config import load
+from features.ledger import Late
 from features.segments import Cuts
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
@@ -67,6 +71,48 @@ def test_a_list_holds_every_customer_at_risk_once_with_everything_about_it(world
             assert abs(points - (row.score - run.reference)) < 1e-9
             base = daily.champions(world.config)["churn"].base_margin
             assert abs(log_odds - (row.margin - base)) < 1e-9
+
+
+def test_the_list_does_not_depend_on_its_parts_and_only_a_few_are_in_memory_at_a_time(world, tmp_path, monkeypatch):
+    whole = world.publish()
+    other = worlds.make(tmp_path / f"{tmp_path.name}-parts")  # the same company, read anew
+    other.place(worlds.bundle())
+    monkeypatch.setattr(facts, "CUSTOMERS", 4)
+    seen, alive, pieces = [], [], snapshot.pieces
+
+    def watched(*arguments, **options):
+        for part, left_out in pieces(*arguments, **options):
+            seen.append(ref(part))
+            alive.append(sum(one() is not None for one in seen))
+            yield part, left_out
+            del part
+
+    monkeypatch.setattr(snapshot, "pieces", watched)
+    parts = other.publish()
+    assert parts.content == whole.content
+    assert (parts.csv.read_bytes(), parts.json.read_bytes()) == (whole.csv.read_bytes(), whole.json.read_bytes())
+    assert len(alive) == 15 and max(alive) <= 2
+
+
+def test_the_files_say_the_same_as_one_text_would(world):
+    made = world.publish()
+    with world.session() as session:
+        run = store.published(session, "churn")
+        rows = list(risk_list.told(run, store.listed(session, run.id), "en"))
+        content = {**risk_list.about(run, "en"), "rows": rows}
+    assert made.json.read_text("utf-8") == json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    with made.csv.open(encoding="utf-8-sig", newline="") as file:
+        assert [row["customer_id"] for row in csv.DictReader(file)] == [row["customer_id"] for row in rows]
+
+
+def test_what_the_store_of_activity_lacks_is_said(world, monkeypatch, capsys):
+    late = Late(("login",), 3, "2026-01-02", ("logins.parquet",))
+    read = facts.read
+    monkeypatch.setattr(facts, "read", lambda *arguments, **options: replace(read(*arguments, **options), late=[late]))
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path)
+    assert code == 0 and f"WARNING {late}" in out
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--json")
+    assert code == 0 and json.loads(out.splitlines()[-1])["late"][0]["rows"] == 3
 
 
 def test_the_first_list_has_no_change(world):

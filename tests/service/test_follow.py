@@ -84,3 +84,7 @@ def test_rows_are_read_by_id_across_row_groups(world, tmp_path):
     asked = [50, 3, 3, 21, 0, 57]
     assert small.read(asked).equals(frame.iloc[asked].reset_index(drop=True))
     assert small.position("C-0003") == 3 and small.position("C-00") is None and small.position("zzz") is None
+    frame.iloc[::-1].to_parquet(tmp_path / "unsorted.parquet", index=False, row_group_size=7)
+    unsorted = Rows(tmp_path / "unsorted.parquet")
+    places = [unsorted.position(customer) for customer in frame["customer_id"]]
+    assert unsorted.read(places).equals(frame) and unsorted.position("C-00") is None

@@ -5,6 +5,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serving.priority import ACTIONS, held_out, plan
 from tests.unit.bundles import rule_bundle
@@ -73,6 +75,31 @@ def test_each_owner_has_an_own_capacity():
         "beyond_capacity",
     ]
     assert made["rank"].tolist() == [1, 4, 5, 2, 3, 6]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ann", "bob", "eve", None]), st.integers(0, 9), st.sampled_from([None, "2026-03-02"])
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 4),
+    st.sampled_from(["owner", None]),
+)
+def test_contacts_are_those_that_one_by_one_find_room_in_their_team(customers, contacts, by):
+    owners, tenths, contacted = ([one[i] for one in customers] for i in range(3))
+    frame = people(contacted, owners, rows=len(customers))
+    made = plan(frame, np.array(tenths) / 10, info(capacity=Capacity(contacts=contacts, by=by, rest_days=0)), MONDAY)
+    team = owners if by else [None] * len(owners)
+    room = {name: contacts - sum(t == name for t, when in zip(team, contacted) if when) for name in team}
+    chosen = set()
+    for row in sorted(range(len(customers)), key=lambda row: (-made["gain"][row], frame["customer_id"][row])):
+        free = not contacted[row] and made["gain"][row] > 0
+        if free and room[team[row]] > 0:
+            room[team[row]] -= 1
+            chosen.add(row)
+    assert set(np.flatnonzero(made["action"] == "contact")) == chosen
 
 
 def test_the_hold_out_is_stable_shared_by_a_unit_and_never_contacted():

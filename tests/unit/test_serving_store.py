@@ -104,6 +104,7 @@ def test_staged_rows_are_not_seen_until_published(engine):
         assert found.id == entry.id and found.state == "published"
         assert [one.customer_id for one in store.listed(session, entry.id)] == ["c2", "c1", "c0"]
         assert [one.rank for one in store.listed(session, entry.id, 2)] == [1, 2]
+        assert [one.rank for one in store.listed(session, entry.id, 1, after=1)] == [2]
 
 
 def test_what_a_killed_run_staged_is_removed_and_the_ledger_remembers(engine):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks import incremental
 from features import config, facts, partition, snapshot, store
 from features.__main__ import main
 from features.calendar import number
@@ -59,6 +60,13 @@ def data(folder: Path, **changes) -> Data:
 def kept(folder: Path, **changes) -> Store:
     own = data(folder, **changes)
     return Store(Source(own), list(own.streams))
+
+
+def again(own: Store) -> Store:
+    """The store after an update by a source of its own, as every command has one."""
+    fresh = Store(Source(own._source.data), own._names)
+    fresh.update()
+    return fresh
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -153,8 +161,7 @@ def test_the_next_day_without_a_new_row_writes_nothing(tmp_path):
 
 def test_a_new_day_is_read_and_no_file_of_an_old_one(tmp_path, monkeypatch):
     files = [deliver(tmp_path, day) for day in range(10)]
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     whole, about = files[1].read_bytes(), files[1].stat()
     files[1].write_bytes(b"x" * about.st_size)
     os.utime(files[1], ns=(about.st_atime_ns, about.st_mtime_ns))
@@ -170,11 +177,10 @@ def test_a_new_day_is_read_and_no_file_of_an_old_one(tmp_path, monkeypatch):
 def test_rows_after_the_horizon_are_told_until_all_is_read_again(tmp_path, way, monkeypatch):
     for day in range(10):
         deliver(tmp_path, day)
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     late = rows(2, "ab", known=2) + rows(1, "c", known=4)
     path = deliver(tmp_path, 10 if way == "a new file" else 2, late)
-    own.update()
+    own = again(own)
     for _ in range(2):
         assert [(one.streams, one.rows, one.oldest, one.files) for one in own.late] == [
             (("login",), 3, "2025-03-03", (str(path),))
@@ -182,8 +188,7 @@ def test_rows_after_the_horizon_are_told_until_all_is_read_again(tmp_path, way, 
         assert f"3 rows came later than the horizon and are left out; oldest known on 2025-03-03, in {path}" in str(
             own.late[0]
         )
-        own = kept(tmp_path)
-        own.update()
+        own = again(own)
     assert events_in(own) == (33 if way == "a new file" else 30)
     own.update(rebuild=True)
     assert own.late == [] and events_in(own) == (36 if way == "a new file" else 33)
@@ -193,24 +198,22 @@ def test_rows_after_the_horizon_are_told_until_all_is_read_again(tmp_path, way, 
 def test_a_late_known_row_of_an_old_day_is_taken(tmp_path):
     for day in range(10):
         deliver(tmp_path, day)
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     deliver(tmp_path, 10, rows(1, "ab", known=8))
-    own.update()
+    own = again(own)
     assert own.late == [] and events_in(own) == 35
 
 
 def test_rows_that_are_gone_are_told_and_moved_ones_are_not(tmp_path):
     files = [deliver(tmp_path, day) for day in range(10)]
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     pd.concat([pd.read_parquet(path) for path in files[:4]]).to_parquet(tmp_path / "logins-old.parquet")
     for path in files[:4]:
         path.unlink()
-    own.update()
+    own = again(own)
     assert own.late == [] and events_in(own) == 30
     files[4].unlink()
-    own.update()
+    own = again(own)
     assert [(one.rows, one.oldest, one.files) for one in own.late] == [(-3, "2025-03-05", (str(files[4]),))]
     assert "3 rows are gone from the table and still counted" in str(own.late[0])
 
@@ -233,8 +236,7 @@ def test_what_data_yaml_says_anew_is_read_anew(tmp_path, capsys, monkeypatch):
         deliver(tmp_path, day)
     kept(tmp_path).update()
     for change in ({"timezone": "Asia/Tokyo"}, {"streams": {"login": LOGIN | {"where": {"user": "u1"}}}}):
-        own = kept(tmp_path, **change)
-        own.update()
+        own = again(kept(tmp_path, **change))
         assert "data.yaml says something else of it than before; reading everything" in capsys.readouterr().err
         assert content(own.folder) == built_anew(tmp_path, monkeypatch, **change)
     own = kept(
@@ -247,10 +249,9 @@ def test_a_column_of_another_type_is_read_anew(tmp_path, capsys, monkeypatch):
     stream = {"streams": {"login": {"table": "logins-*.csv", "at": "at"}}, "timezone": "America/New_York"}
     for day in range(1, 8):
         (tmp_path / f"logins-{day}.csv").write_text(f"id,at\na,2025-03-0{day}\n")
-    own = kept(tmp_path, **stream)
-    own.update()
+    own = again(kept(tmp_path, **stream))
     (tmp_path / "logins-8.csv").write_text("id,at\na,2025-03-08T12:00:00\n")
-    own.update()
+    own = again(own)
     assert "a column changed its type; reading everything" in capsys.readouterr().err
     assert content(own.folder) == built_anew(tmp_path, monkeypatch, **stream)
 
@@ -259,8 +260,7 @@ def test_a_column_of_another_type_is_read_anew(tmp_path, capsys, monkeypatch):
 def test_a_damaged_store_is_named_and_built_again(tmp_path, capsys, harm):
     for day in range(6):
         deliver(tmp_path, day)
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     sound, (path, *_) = content(own.folder), sorted(own.folder.glob("*.parquet"))
     manifest = own.folder / "manifest.json"
     if harm == "missing":
@@ -280,8 +280,7 @@ def test_a_damaged_store_is_named_and_built_again(tmp_path, capsys, harm):
 
 def test_a_file_with_other_bytes_is_refused_by_name(tmp_path):
     deliver(tmp_path, 0)
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     (path,) = own.folder.glob("*.parquet")
     whole = bytearray(path.read_bytes())
     whole[whole.index(b"PAR1") + 40] ^= 0xFF
@@ -297,13 +296,12 @@ class Killed(BaseException):
 def test_an_update_may_be_killed_before_any_step(tmp_path, monkeypatch):
     for day in range(6):
         deliver(tmp_path, day)
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     old, copy = content(own.folder), tmp_path / "copy"
     shutil.copytree(own.folder, copy)
     for day in range(4, 8):
         deliver(tmp_path, day, rows(day, "xy"))
-    own.update()
+    own = again(own)
     new = content(own.folder)
     done = 0
     while True:
@@ -356,7 +354,7 @@ def test_a_process_killed_while_it_builds_leaves_what_the_next_one_finishes(tmp_
         time.sleep(0.005)
     building.send_signal(signal.SIGKILL)
     building.wait()
-    own.update()
+    own = again(own)
     assert content(own.folder) == built_anew(tmp_path, monkeypatch)
 
 
@@ -380,8 +378,7 @@ def test_a_second_update_waits_for_the_first_and_says_so(tmp_path, capsys):
 
 def test_a_day_too_large_for_memory_is_the_same_in_pieces(tmp_path, monkeypatch):
     company.tables(tmp_path, **{f"logins-{day:03}": rows(day, "abca" * 5, known=20) for day in range(9)})
-    own = kept(tmp_path)
-    own.update()
+    own = again(kept(tmp_path))
     (whole,) = [partition.read(path) for path in own.folder.glob("*.parquet")]
     whole = next(whole)
     monkeypatch.setattr(partition, "PIECE", 50)
@@ -429,3 +426,10 @@ def test_streams_that_change_in_place_are_not_stored(tmp_path):
     own = data(tmp_path, streams={"login": LOGIN, "ticket": LOGIN | {"until": "user"}})
     assert store.stored(own, ["login"]) and not store.stored(own, ["ticket"])
     assert not store.stored(data(tmp_path, store=None), ["login"])
+
+
+def test_the_benchmark_compares_a_grown_store_with_one_built_anew(tmp_path):
+    found = incremental.measure(tmp_path, 2_000, 50)
+    assert found["events"] == 2_000 and found["store_bytes"] > 0
+    assert len(list((tmp_path / "days").iterdir())) == 366
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["days", "grown", "rebuilt"]
