@@ -161,7 +161,7 @@ def cumulate(
         begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
         if begin == end:
             continue
-        base = as_of[key] - history
+        base = max(as_of[key] - history, min(day[begin], as_of[key]))
         span = as_of[last_key - 1] - base + 1
         many = last_key - key >= FEW
         if many:
@@ -178,8 +178,8 @@ def cumulate(
             a = as_of[k]
             high = table[a - base] if many else begin + np.searchsorted(day[begin:end], a)
             for b in range(size):
-                low = a - lookbacks[b] - base
-                lows[b] = table[low] if many else begin + np.searchsorted(day[begin:end], low + base)
+                floor = a - lookbacks[b]
+                lows[b] = table[max(floor - base, 0)] if many else begin + np.searchsorted(day[begin:end], floor)
                 for q in range(quantities):
                     if some_late:
                         running[q, b] += sums[q, b, k]
