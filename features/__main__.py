@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from features import catalogue, config, events, facts, quality, snapshot, store
+from features import catalogue, config, events, facts, snapshot, store
 from features.calendar import number
+from features.checks import quality
 from features.command import DONE, REFUSED, Answer, Door, progress, say
 from features.data_config import workspace
 from features.errors import ConfigError
@@ -22,7 +23,7 @@ from features.sources import Source
 
 
 def check(chosen: argparse.Namespace) -> Answer:
-    from features import check_page, check_table
+    from features.checks import page, table
 
     _refuse_tables_alone(chosen.config)
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
@@ -30,10 +31,10 @@ def check(chosen: argparse.Namespace) -> Answer:
     progress(f"reading and checking the tables of {settings.data.name} …")
     report = quality.check(settings, today)
     path = chosen.html or workspace(settings.data) / f"check-{chosen.config.stem}.html"
-    check_page.write(check_page.page(report, chosen.config, chosen.lang, today), path)
+    page.write(page.page(report, chosen.config, chosen.lang, today), path)
     if not chosen.json:
-        check_table.show(report, chosen.lang)
-    for line in check_page.verdict(report, chosen.config, path, chosen.lang):
+        table.show(report, chosen.lang)
+    for line in page.verdict(report, chosen.config, path, chosen.lang):
         say(chosen, line)
     told = [finding.record(chosen.lang) for finding in report.findings]
     return DONE if report.passed else REFUSED, {"passed": report.passed, "findings": told, "page": str(path)}

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import attributes, customers, events, pushdown, subscriptions
-from features.calendar import NEVER
 from features.data_config import Data
 from features.errors import ConfigError, DataError
 from features.facts import Facts

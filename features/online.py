@@ -27,7 +27,8 @@ class Online:
         """Feature -> value, NaN for null, of a customer whose events these are.
 
         raw: stream -> its events, a column for each role of the stream (at, known, until, value, entity), typed as
-        times, numbers and keys; a stream that is not named had none. Raises DataError on a stream or a role that is not there.
+        times, numbers and keys; a stream that is not named had none. Raises DataError on an unknown stream or a missing
+        role.
         """
         customer, day = np.zeros(1, np.int32), np.array([number(as_of)], np.int32)
         for name in raw.keys() - self._data.streams.keys():

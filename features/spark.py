@@ -1,8 +1,6 @@
 """The walk on a cluster: rolled up in Spark's SQL; its executors make the parts of the customers and work on them."""
 
 import os
-import re
-import sys
 import tempfile
 import weakref
 import zipfile
@@ -17,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features import attributes, customers, layout, subscriptions
+from features import attributes, customers, layout
 from features.attributes import History
 from features.calendar import NEVER
 from features.data_config import Data
@@ -25,7 +23,7 @@ from features.engines import pandas_unsaid
 from features.errors import DataError
 from features.facts import Facts, Part
 from features.gathered import Codes, Counted, Gathered
-from features.layout import Layout, Work
+from features.layout import Work
 from features.scratch import Space
 from features.sources import Source
 from features.subscriptions import Subscriptions
@@ -177,7 +175,6 @@ def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]
     pickled = cloudpickle.dumps(work)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import os
         import pickle
 
         from pyspark import SparkFiles

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from features import health
 from features.catalogue import Feature
+from features.checks import health
 from features.data_config import Data
 from features.facts import Facts
 from training.bundle import Info

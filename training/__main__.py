@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from features import quality
+from features.checks import quality
 from features.command import DONE, REFUSED, Door, progress, say
 from features.config import load
 from features.data_config import workspace

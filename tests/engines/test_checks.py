@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from features import tables
+from features.checks import tables
 from features.data_config import Data
 from tests.engines.world import data, write
 

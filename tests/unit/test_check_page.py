@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from features import check_page, check_table, config, findings, quality
+from features import config
 from features.__main__ import main
+from features.checks import findings, quality, table
+from features.checks import page as pages
 from features.snapshot_config import SnapshotConfig
 from tests import company
 
@@ -42,7 +44,7 @@ def parsed(page: str) -> ElementTree.Element:
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_page_holds_every_finding_and_is_well_formed(troubled, lang):
     report = report_of(troubled)
-    page = check_page.page(report, troubled, lang, TODAY)
+    page = pages.page(report, troubled, lang, TODAY)
     text = " ".join(" ".join(parsed(page).itertext()).split())
     levels = {finding.level for finding in report.findings}
     assert levels == {"ok", "warning", "error"}
@@ -54,7 +56,7 @@ def test_the_page_holds_every_finding_and_is_well_formed(troubled, lang):
 
 
 def test_the_page_needs_nothing_from_elsewhere(troubled):
-    page = parsed(check_page.page(report_of(troubled), troubled, "en", TODAY))
+    page = parsed(pages.page(report_of(troubled), troubled, "en", TODAY))
     images = [element for element in page.iter() if element.tag.endswith("img")]
     assert len(images) == 5 and all(image.get("src").startswith(BASE64) and image.get("alt") for image in images)
     assert not [element for element in page.iter() if element.tag.endswith(("script", "link", "iframe"))]
@@ -64,7 +66,7 @@ def test_the_page_needs_nothing_from_elsewhere(troubled):
 def test_pictures_hold_numerals_alone(troubled):
     from base64 import b64decode
 
-    page = parsed(check_page.page(report_of(troubled), troubled, "ja", TODAY))
+    page = parsed(pages.page(report_of(troubled), troubled, "ja", TODAY))
     sources = [element.get("src") for element in page.iter() if element.tag.endswith("img")]
     for source in sources:
         picture = ElementTree.fromstring(b64decode(source.removeprefix(BASE64)))
@@ -73,13 +75,13 @@ def test_pictures_hold_numerals_alone(troubled):
 
 
 def test_labels_are_text_and_never_markup(troubled):
-    page = check_page.page(report_of(troubled), troubled, "ja", TODAY)
+    page = pages.page(report_of(troubled), troubled, "ja", TODAY)
     assert escape('ログイン<b>＆"他"') in page and "ログイン<b>" not in page
 
 
 def test_the_same_data_give_the_same_page(troubled):
-    pages = [check_page.page(report_of(troubled), troubled, "en", TODAY) for _ in range(2)]
-    assert pages[0] == pages[1]
+    twice = [pages.page(report_of(troubled), troubled, "en", TODAY) for _ in range(2)]
+    assert twice[0] == twice[1]
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
@@ -87,7 +89,7 @@ def test_the_same_data_give_the_same_page(troubled):
 def test_the_table_is_as_wide_as_the_terminal(troubled, capsys, lang, width):
     from rich.cells import cell_len
 
-    check_table.show(report_of(troubled), lang, width)
+    table.show(report_of(troubled), lang, width)
     said = capsys.readouterr().out
     assert max(cell_len(line) for line in said.splitlines()) <= width
     assert all(findings.word(level, lang) in said for level in ("ok", "warning", "error"))

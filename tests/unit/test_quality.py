@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import config, facts, findings, health, leaks, quality, snapshot, tables, windows
+from features import config, facts, snapshot, windows
 from features.__main__ import main
+from features.checks import findings, health, leaks, quality, tables
+from features.checks.findings import Finding
 from features.errors import DataError
-from features.findings import Finding
 from features.snapshot_config import SnapshotConfig
 from tests import company
 

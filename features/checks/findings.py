@@ -18,7 +18,7 @@ ORDER: tuple[Level, ...] = ("error", "warning", "ok")
 class Finding:
     """One result of a check: ``error`` means the numbers made from these data cannot be trusted.
 
-    check, code: a check and one of its sentences in ``check_words.yaml``; values: the numbers in it. about: a feature,
+    check, code: a check and one of its sentences in ``words.yaml``; values: the numbers in it. about: a feature,
     or streams joined by ", ", or "" for all data.
     """
 
@@ -60,7 +60,7 @@ class Finding:
 @cache
 def words() -> dict[str, Any]:
     """Everything the checks say, in both languages."""
-    return yaml.safe_load(Path(__file__).with_name("check_words.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
 
 
 def title(check: str, lang: Language) -> str:

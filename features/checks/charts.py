@@ -14,10 +14,10 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from features import quality
 from features.calendar import as_of_dates, day_of
-from features.health import weeks
-from features.quality import Report
+from features.checks import quality
+from features.checks.health import weeks
+from features.checks.quality import Report
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 SILENT_DAYS = (7, 28, 90)

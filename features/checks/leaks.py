@@ -12,8 +12,8 @@ import pyarrow as pa
 from features.attributes import Changing, History
 from features.calendar import NEVER
 from features.catalogue import Feature
+from features.checks.findings import Finding
 from features.facts import Facts, Part
-from features.findings import Finding
 from features.rollup import Activity
 from features.snapshot import Recipe, Snapshot
 from features.snapshot_config import SnapshotConfig

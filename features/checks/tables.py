@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from features import calendar, columns, events
 from features.calendar import DAY
+from features.checks.findings import Finding, level
+from features.checks.health import GRAVE, SUSPECT
 from features.data_config import Data
-from features.findings import Finding, level
-from features.health import GRAVE, SUSPECT
 from features.sources import Column, Source, Table, fetch
 
 QUARTER = 900 * calendar.SECOND

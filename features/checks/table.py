@@ -5,9 +5,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.checks.findings import Level, title, word, words
+from features.checks.quality import Report
 from features.config import Language
-from features.findings import Level, title, word, words
-from features.quality import Report
 
 WIDTH_WITHOUT_TERMINAL, NARROW = 140, 110
 _STYLE: dict[Level, str] = {"error": "bold red", "warning": "yellow", "ok": ""}

@@ -6,8 +6,8 @@ from datetime import date
 import numpy as np
 
 from features.calendar import day_of, number
+from features.checks.findings import Finding, level
 from features.facts import Facts, Part
-from features.findings import Finding, level
 
 SUSPECT, GRAVE = 0.001, 0.05
 _UNUSED = ("without_time", "without_id", "of_unknown_customers")

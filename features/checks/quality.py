@@ -5,10 +5,11 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-from features import facts, health, leaks, snapshot, tables
+from features import facts, snapshot
 from features.calendar import day_of
+from features.checks import health, leaks, tables
+from features.checks.findings import Finding, level, ordered
 from features.facts import Facts
-from features.findings import Finding, level, ordered
 from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from features import check_charts, findings
+from features.checks import charts, findings
+from features.checks.findings import Finding, Level
+from features.checks.quality import Report
 from features.config import Language
 from features.errors import ConfigError
-from features.findings import Finding, Level
-from features.quality import Report
 
 _SIGN: dict[Level, str] = {"ok": "✓", "warning": "▲", "error": "✕"}
 _MARKS = {name: f'<b class="{name}"></b>' for name in ("train", "wait", "test", "horizon", "bar", "bartest")}
@@ -30,7 +30,7 @@ def page(report: Report, config: Path, lang: Language, today: date) -> str:
     title = f"{said['title']}{said['colon']}{report.config.data.name} / {config.stem}"
     parts = [_head(report, lang, today), _verdict(report, config, lang), _table(report, lang)]
     body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, *_pictures(report, lang)])
-    style = Path(__file__).with_name("check_page.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return (
         f'<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml" lang="{lang}">\n<head>\n<meta charset="utf-8"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
@@ -130,10 +130,10 @@ def _pictures(report: Report, lang: Language) -> Iterator[str]:
     said = words(lang)
     mature = _mature(report)
     if mature:
-        yield _section(lang, "folds", _image(check_charts.folds(report, mature), said["folds"]))
+        yield _section(lang, "folds", _image(charts.folds(report, mature), said["folds"]))
     if report.made is not None and len(report.made.frame):
-        yield _section(lang, "outcomes", _image(check_charts.outcomes(report, mature), said["outcomes"]))
-        if quiet := check_charts.silent(report):
+        yield _section(lang, "outcomes", _image(charts.outcomes(report, mature), said["outcomes"]))
+        if quiet := charts.silent(report):
             yield _section(lang, "silent", _image(quiet, said["silent"]))
     small = "".join(_small(report, name, lang) for name in report.config.data.streams)
     yield _section(lang, "streams", f'<div class="small">{small}</div>')
@@ -149,7 +149,7 @@ def _mature(report: Report) -> list[date]:
 def _small(report: Report, name: str, lang: Language) -> str:
     events = int(report.known.calendar[name].counts.sum())
     caption = f"{_label(report, name, lang)}{words(lang)['colon']}{events:,}"
-    image = _image(check_charts.stream(report, name), caption)
+    image = _image(charts.stream(report, name), caption)
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
