@@ -60,7 +60,7 @@ class Gathered:
 
     def __init__(self, streams: dict[str, Stream], codes: Codes, space: Space, today: int):
         self._streams, self._codes, self._today = streams, codes, today
-        self._scratch = Scratch(space, "-".join(streams))
+        self._scratch = Scratch(space, next(iter(streams)))
         self._counts: dict[str, dict[int, int]] = {name: {} for name in streams}
         self._dropped, self._valued = dict.fromkeys(streams, 0), dict.fromkeys(streams, 0)
         self._known_until = dict.fromkeys(streams, -(2**31))

@@ -1,6 +1,8 @@
 """Rows while they are gathered: in memory at first, on disk beyond that, read again by range of customers."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +19,14 @@ class Space:
 
     def __init__(self, in_memory: int = IN_MEMORY):
         self.left = in_memory
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def file(self, name: str) -> Path:
         """A path for the rows of a stream. The folder is below TMPDIR and removed with this object."""
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tsunagi-")
-        return Path(self._folder.name) / name
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="tsunagi-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / name
 
 
 class Scratch:
@@ -63,5 +67,5 @@ class Scratch:
 
     def _slices(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
         for batch, codes in zip(self._batches, self._codes):
-            low, high = np.searchsorted(codes, [first, end])
+            low, high = np.searchsorted(codes, np.array([first, end], np.int32))
             yield batch.slice(low, high - low)
