@@ -80,6 +80,8 @@ class Evaluation:
 def snapshot(config: TrainConfig, say: Say, today: date | None = None) -> Snapshot:
     """The labelled snapshot of every as-of date. Raises DataError, also when ``value.amount`` is not in it."""
     known = facts.read(config.data, today=today)
+    for late in known.late:
+        say(f"WARNING {late}")
     every = dates(config, known)
     made = build(config, every, labels=True, known=known)
     amounts(made.frame, config.value)
