@@ -29,6 +29,7 @@ from features.sources import Source
 from features.subscriptions import Subscriptions
 
 ROWS = 1_500_000
+_SPEAKERS = {"grpc", "py4j", "pyspark"}
 PACKAGES = ("features", "training", "serving")
 T = TypeVar("T")
 
@@ -164,7 +165,7 @@ def _drop(frame: Any) -> None:
     try:
         frame.unpersist()
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("py4j", "grpc", "pyspark", "builtins"):
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _SPEAKERS:
             raise
 
 
@@ -179,7 +180,7 @@ def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]
 
         from pyspark import SparkFiles
 
-        os.environ["XDG_CACHE_HOME"] = SparkFiles.getRootDirectory()
+        os.environ["XDG_CACHE_HOME"] = os.path.abspath(SparkFiles.getRootDirectory())
         yield from pickle.loads(pickled)(batches)
 
     return run
@@ -204,10 +205,16 @@ def _told(what: str, do: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("grpc", "py4j", "pyspark"):
+        if type(error).__module__.split(".")[0] not in _SPEAKERS:
             raise
         raise DataError(f"Spark: {what} cannot {do} ({_reason(error)}); check data.yaml: engine.spark") from None
 
 
 def _reason(error: Exception) -> str:
-    return str(error)
+    """The line that says most: of Python's on an executor, else the innermost cause, else the first."""
+    java = getattr(error, "java_exception", None)
+    lines = [line.strip() for line in f"{error}\n{java.toString() if java else ''}".splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"(\w+[.])*\w*(Error|Exception): ", line)]
+    caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    line = (told or caused[-1:] or lines or [type(error).__name__])[0]
+    return line if len(line) <= 240 else line[:239] + "…"

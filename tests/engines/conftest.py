@@ -1,8 +1,10 @@
-"""The real engines, each started once: PostgreSQL in a folder of its own, a local Spark, files for DuckDB."""
+"""The real engines, each started once: PostgreSQL in a folder of its own, a Spark, files for DuckDB."""
 
 import tempfile
 import warnings
+from pathlib import Path
 
+import pyspark
 import pytest
 
 from features.sources import Source
@@ -25,8 +27,13 @@ def postgres():
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory, workspace):
-    """One local Spark for all tests, started as users start it."""
-    session = Source(data(tmp_path_factory.mktemp("spark"), "spark")).engine.session
+    """One Spark of two executors for all tests, started as users start it; it writes nothing beside its libraries."""
+    home, own = tmp_path_factory.mktemp("home"), Path(pyspark.__file__).parent
+    for path in own.iterdir():
+        (home / path.name).symlink_to(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_HOME", str(home))
+        session = Source(data(tmp_path_factory.mktemp("spark"), "spark")).engine.session
     yield session
     session.stop()
 

@@ -11,7 +11,7 @@ from features.data_config import Data
 from tests import company
 
 ADDRESS = "TSUNAGI_TEST_DATABASE_URL"
-SPARK = {"spark": {"master": "local[2]", "config": {"spark.sql.shuffle.partitions": 2}}}
+SPARK = {"spark": {"master": "local-cluster[2,1,1024]", "config": {"spark.sql.shuffle.partitions": 2}}}
 ENGINES = {"duckdb": "duckdb", "postgres": {"postgres": {"env": ADDRESS}}, "spark": SPARK}
 SQL = {pa.int64(): "bigint", pa.float64(): "double precision", pa.string(): "text", pa.date32(): "date", pa.bool_(): "boolean"}  # fmt: skip
 SQL |= {pa.timestamp("us"): "timestamp", pa.timestamp("us", "UTC"): "timestamptz"}
