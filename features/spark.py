@@ -1,6 +1,7 @@
 """The walk on a cluster: rolled up in Spark's SQL; its executors make the parts of the customers and work on them."""
 
 import os
+import re
 import tempfile
 import weakref
 import zipfile
@@ -47,6 +48,8 @@ class SparkFacts(Facts):
     ``subscriptions`` holds one row a partition with its newest days, which is what ``observed_until`` needs.
     """
 
+    _job: "Job"
+
     def __init__(self, job: "Job", surveys: "list[Survey]"):
         data = job.source.data
         customers.refuse_nobody(sum(survey.customers for survey in surveys), data)
@@ -61,11 +64,11 @@ class SparkFacts(Facts):
         self.__dict__ |= whole | {"_job": job}
 
     @cached_property
-    def customers(self) -> pd.DataFrame:  # type: ignore[override]
+    def customers(self) -> pd.DataFrame:
         return customers.load(self._job.source)
 
     @cached_property
-    def attributes(self) -> dict[str, History]:  # type: ignore[override]
+    def attributes(self) -> dict[str, History]:
         return attributes.load(self._job.source, pd.Index(self.customers["id"]))
 
     def each(self, work: Callable[[Part], T]) -> Iterator[T]:
@@ -181,7 +184,7 @@ def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]
         from pyspark import SparkFiles
 
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(SparkFiles.getRootDirectory())
-        yield from pickle.loads(pickled)(batches)
+        yield from pickle.loads(pickled)(batches)  # noqa: S301
 
     return run
 

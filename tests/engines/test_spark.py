@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features import __main__ as door
-from features import facts, snapshot
+from features import config, facts, snapshot
 from features.errors import DataError
 from features.snapshot_config import SnapshotConfig
 from tests import company
@@ -48,8 +49,6 @@ MODELS = [
 
 
 def settings_of(folder: Path, engine: str | dict, model: dict, **data) -> SnapshotConfig:
-    from features import config
-
     return config.load(company.configs(folder / f"{len(list(folder.iterdir()))}", {"root": str(folder), "engine": engine} | data, model), SnapshotConfig)  # fmt: skip
 
 
@@ -98,8 +97,6 @@ def write(folder: Path, name: str, rows: list, **kinds: str) -> None:
     types = {"s": pa.string(), "t": pa.timestamp("us"), "f": pa.float64(), "b": pa.bool_()}
     columns = list(zip(*rows)) or [()] * len(kinds)
     made = {column: pa.array(list(values), types[kind]) for (column, kind), values in zip(kinds.items(), columns)}
-    import pyarrow.parquet as parquet
-
     parquet.write_table(pa.table(made), folder / f"{name}.parquet")
 
 
@@ -199,16 +196,11 @@ def test_a_killed_executor_loses_nothing(spark, regular):
     assert found == expected
 
 
-def full(rows: pa.Table) -> pa.Table:
-    """What a full disk does on an executor: /dev/full says so on every write."""
-    return rows
-
-
 def test_a_full_disk_is_one_line_and_leaves_nothing(spark, regular, tmp_path, capfd):
     def fill(rows: pa.Table) -> pa.Table:
-        import pyarrow.parquet as parquet
+        import os
 
-        parquet.write_table(rows, "/dev/full")
+        os.write(os.open("/dev/full", os.O_WRONLY), b"rows")  # every write there fails as on a full disk
         return rows
 
     own = settings_of(regular, SPARK, {})
