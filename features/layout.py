@@ -1,39 +1,37 @@
-"""All tables of some customers in one frame of few columns, and back: what Spark moves and what its executors do."""
+"""All tables of some customers in one frame of few columns, and the facts again that lie in some of its rows."""
 
-import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-import ibis
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import attributes, customers, events, pushdown, subscriptions
 from features.data_config import Data
-from features.errors import ConfigError, DataError
 from features.facts import Facts
 from features.gathered import Codes, Gathered
 from features.scratch import Space
 from features.sources import Column, Source, Table
 
-PIECE = 1 << 22
 KINDS = {"n": "int64", "x": "float64", "s": "string"}
-T = TypeVar("T")
-Work = Callable[[Facts], Iterable[T]]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table among those of the frame: its own columns with their types, and in which slot each but ``id`` lies."""
+    """One table of the frame: its own columns with their types, and the slot (n0, x0, s0 …) in which each but id lies."""
 
     schema: pa.Schema
     slots: dict[str, str]
 
+    def laid(self, table: Table) -> Table:
+        """The query with its columns in their slots: the id as text, times and days as whole numbers."""
+        slots = {slot: _plain(table[column]) for column, slot in self.slots.items() if column != "id"}
+        return table.select(id=table["id"].cast("string"), **slots)
+
     def rows(self, batches: list[pa.RecordBatch]) -> pa.Table:
-        """The rows of the frame that are its own, as its query gave them, but for the id, which is text."""
+        """The rows as the query gave them, but for the id, which is text."""
         if not batches:
             return self.schema.empty_table()
         columns = {name: pa.chunked_array([batch[slot] for batch in batches]) for name, slot in self.slots.items()}
@@ -42,31 +40,17 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Layout:
-    """The tables of one frame by name; the number of a table is its place among them."""
+    """The tables of one frame by name; in its column ``sheet`` stands the place of a row's table among them."""
 
     data: Data
     today: int
     sheets: dict[str, Sheet]
 
-    @property
-    def slots(self) -> dict[str, str]:
-        """The columns that hold all tables, beside ``id`` and ``sheet``, with their types: 8 bytes a row for each."""
-        found = {slot for sheet in self.sheets.values() for slot in sheet.slots.values() if slot != "id"}
-        return {slot: KINDS[slot[0]] for slot in sorted(found)}
-
-    def laid(self, name: str, table: Table) -> Table:
-        """The query of one table in the form of the frame."""
-        own = {slot: _plain(table[column]) for column, slot in self.sheets[name].slots.items()}
-        own["id"] = own["id"].cast("string")
-        empty = {slot: ibis.null(kind) for slot, kind in self.slots.items()}
-        number = ibis.literal(list(self.sheets).index(name), "int32")
-        return table.select(sheet=number, **{slot: own.get(slot, empty.get(slot)) for slot in ("id", *empty)})
-
     def facts(self, batches: Iterable[pa.RecordBatch]) -> Facts:
         """The facts of the customers whose rows these are, in any order: the walk of ``facts.read``."""
         tables, data = self._tables(batches), self.data
         everyone = customers.parse(tables["customers"], data)
-        index = pd.Index(everyone["id"], dtype=object)
+        index = pd.Index(everyone["id"])
         terms = subscriptions.parse(tables["subscriptions"], data, index) if data.subscriptions else None
         own = data.customers.attributes
         histories = {name: attributes.parse(tables[f"attribute {name}"], data, name, index) for name in own}
@@ -96,7 +80,7 @@ def queries(source: Source) -> dict[str, Table]:
 
 
 def of(data: Data, today: int, tables: dict[str, Table]) -> Layout:
-    """Where each column of the tables goes."""
+    """Where each column of the tables goes: the fewest columns, for each costs 8 bytes in every row of Spark."""
     return Layout(data, today, {name: _sheet(table) for name, table in tables.items()})
 
 
@@ -125,32 +109,3 @@ def _plain(column: Column) -> Column:
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return column.cast(pa.int32()).cast(kind) if pa.types.is_date32(kind) else column.cast(kind)
-
-
-def task(layout: Layout, work: Work[T], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What an executor does with one partition. What our own errors say comes back as a result does."""
-    try:
-        for made in work(layout.facts(batches)):
-            yield from _packed(made)
-    except (ConfigError, DataError) as error:
-        yield from _packed(error)
-
-
-def _packed(made: object) -> Iterator[pa.RecordBatch]:
-    """A result in rows of a few MB."""
-    whole = pickle.dumps(made, protocol=5)
-    for first in range(0, len(whole), PIECE):
-        piece = pa.array([whole[first : first + PIECE]], pa.binary())
-        yield pa.RecordBatch.from_arrays([piece, pa.array([first + PIECE >= len(whole)])], ["piece", "last"])
-
-
-def unpacked(rows: Iterable[tuple[bytes, bool]]) -> Iterator[T]:
-    """The results again, from the executors of our own job. Raises the error that one of them met."""
-    held = list[bytes]()
-    for piece, last in rows:
-        held.append(piece)
-        if last:
-            made, held = pickle.loads(b"".join(held)), []  # noqa: S301
-            if isinstance(made, Exception):
-                raise made
-            yield made

@@ -12,6 +12,7 @@ import pyarrow as pa
 from features.rollup import counting_sort
 
 IN_MEMORY = 2**28
+AT_ONCE = 64
 
 
 class Space:
@@ -55,17 +56,26 @@ class Scratch:
         """Everything is there: from now on rows are read."""
         if self._writer is not None:
             self._writer.close()
-            mapped = pa.ipc.open_file(pa.memory_map(str(self._space.file(self._name))))
-            self._batches += [mapped.get_batch(i) for i in range(mapped.num_record_batches)]
-            self._writer = None
-        self._codes = [batch["code"].to_numpy() for batch in self._batches]
 
     def read(self, first: int, end: int) -> pa.Table | None:
         """The rows with a code in [first, end); None without a row."""
-        found = [batch for batch in self._slices(first, end) if batch.num_rows]
-        return pa.Table.from_batches(found) if found else None
+        found = [table for batches in self._all() if (table := _cut(batches, first, end)) is not None]
+        return pa.concat_tables(found) if found else None
 
-    def _slices(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
-        for batch, codes in zip(self._batches, self._codes):
-            low, high = np.searchsorted(codes, np.array([first, end], np.int32))
-            yield batch.slice(low, high - low)
+    def _all(self) -> Iterator[list[pa.RecordBatch]]:
+        """Every batch, some at once. Each time the file is mapped anew: what a map has touched counts as memory."""
+        yield self._batches
+        if self._writer is not None:
+            path = str(self._space.file(self._name))
+            number = pa.ipc.open_file(pa.memory_map(path)).num_record_batches
+            for low in range(0, number, AT_ONCE):
+                mapped = pa.ipc.open_file(pa.memory_map(path))
+                yield [mapped.get_batch(i) for i in range(low, min(low + AT_ONCE, number))]
+
+
+def _cut(batches: list[pa.RecordBatch], first: int, end: int) -> pa.Table | None:
+    """A copy of the rows with a code in [first, end); None without a row."""
+    bounds = np.array([first, end], np.int32)
+    places = [np.searchsorted(batch["code"].to_numpy(), bounds) for batch in batches]
+    found = [batch.slice(low, high - low) for batch, (low, high) in zip(batches, places) if low < high]
+    return pa.Table.from_batches(found).combine_chunks() if found else None

@@ -21,18 +21,19 @@ from features.attributes import History
 from features.calendar import NEVER
 from features.data_config import Data
 from features.engines import pandas_unsaid
-from features.errors import DataError
+from features.errors import ConfigError, DataError
 from features.facts import Facts, Part
 from features.gathered import Codes, Counted, Gathered
-from features.layout import Work
+from features.layout import Layout
 from features.scratch import Space
 from features.sources import Source
 from features.subscriptions import Subscriptions
 
-ROWS = 1_500_000
+ROWS, PIECE = 1_500_000, 1 << 22
 _SPEAKERS = {"grpc", "py4j", "pyspark"}
 PACKAGES = ("features", "training", "serving")
 T = TypeVar("T")
+Work = Callable[[Facts], Iterable[T]]
 
 
 def read(data: Data, today: int = NEVER) -> Facts:
@@ -117,11 +118,10 @@ class Job:
     def __init__(self, source: Source, today: int):
         tables = layout.queries(source)
         self.source, self.layout = source, layout.of(source.data, today, tables)
-        compiled = [source.engine.connection.compile(self.layout.laid(*own)) for own in tables.items()]
-        session = source.engine.session
+        laid = [sheet.laid(tables[name]) for name, sheet in self.layout.sheets.items()]
         with _told("the tables", "be read"):
-            _ship(session)
-            rows = _on_disk(reduce(lambda one, other: one.unionAll(other), map(session.sql, compiled)))
+            _ship(source.engine.session)
+            rows = _on_disk(_united(source, [source.engine.connection.compile(query) for query in laid]))
             try:
                 self._frame = _on_disk(rows.repartition(_partitions(rows.count(), source), "id"))
                 self._frame.count()
@@ -135,18 +135,27 @@ class Job:
         kept: the executors finish all of it first, in parallel, and keep it on their disks while it is taken from them
         one partition after the other.
         """
-        task = _shipped(partial(layout.task, self.layout, work))
         with _told("the parts", "be made"), pandas_unsaid():
+            task = _shipped(partial(_task, self.layout, work))
             made = self._frame.mapInArrow(task, "piece binary, last boolean")
             if not kept:
-                yield from layout.unpacked(made.collect())
+                yield from _unpacked(made.collect())
                 return
             made = _on_disk(made)
             try:
                 made.count()
-                yield from layout.unpacked(made.toLocalIterator(prefetchPartitions=True))
+                yield from _unpacked(made.toLocalIterator(prefetchPartitions=True))
             finally:
                 _drop(made)
+
+
+def _united(source: Source, queries: list[str]) -> Any:
+    """One frame of all queries, each with its number."""
+    from pyspark.sql.functions import lit
+
+    session = source.engine.session
+    frames = [session.sql(query).withColumn("sheet", lit(number)) for number, query in enumerate(queries)]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
 def _partitions(rows: int, source: Source) -> int:
@@ -172,19 +181,51 @@ def _drop(frame: Any) -> None:
             raise
 
 
-def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Callable[..., Any]:
-    """``work`` as Spark sends it: unpickled only where the cache of compiled kernels has found its place."""
-    from pyspark import cloudpickle
+def _task(layout: Layout, work: Work[T], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What an executor does with one partition. What our own errors say comes back as a result does."""
+    try:
+        for made in work(layout.facts(batches)):
+            yield from _packed(made)
+    except (ConfigError, DataError) as error:
+        yield from _packed(error)
 
-    pickled = cloudpickle.dumps(work)
+
+def _packed(made: object) -> Iterator[pa.RecordBatch]:
+    """A result as rows of a few MB, in the form in which Spark itself moves the objects of Python."""
+    whole = _serializer().dumps(made)
+    for first in range(0, len(whole), PIECE):
+        piece = pa.array([whole[first : first + PIECE]], pa.binary())
+        yield pa.RecordBatch.from_arrays([piece, pa.array([first + PIECE >= len(whole)])], ["piece", "last"])
+
+
+def _unpacked(rows: Iterable[tuple[bytes, bool]]) -> Iterator[Any]:
+    """The results again. Raises the error that an executor met."""
+    held = list[bytes]()
+    for piece, last in rows:
+        held.append(piece)
+        if last:
+            made, held = _serializer().loads(b"".join(held)), []
+            if isinstance(made, Exception):
+                raise made
+            yield made
+
+
+def _serializer() -> Any:
+    from pyspark.serializers import CloudPickleSerializer
+
+    return CloudPickleSerializer()
+
+
+def _shipped(work: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Callable[..., Any]:
+    """``work`` as Spark sends it: made again only where compiled kernels have found a place that goes with the job."""
+    sent = _serializer().dumps(work)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pickle
-
         from pyspark import SparkFiles
+        from pyspark.serializers import CloudPickleSerializer
 
         os.environ["XDG_CACHE_HOME"] = os.path.abspath(SparkFiles.getRootDirectory())
-        yield from pickle.loads(pickled)(batches)  # noqa: S301
+        yield from CloudPickleSerializer().loads(sent)(batches)
 
     return run
 

@@ -93,14 +93,14 @@ def pooled(folder: Path, companies) -> None:
     write(folder, "plans", plans, id="s", at="t", known="t", plan="s")
 
 
-def write(folder: Path, name: str, rows: list, **kinds: str) -> None:
+def write(folder: Path, table: str, rows: list, /, **kinds: str) -> None:
     types = {"s": pa.string(), "t": pa.timestamp("us"), "f": pa.float64(), "b": pa.bool_()}
     columns = list(zip(*rows)) or [()] * len(kinds)
     made = {column: pa.array(list(values), types[kind]) for (column, kind), values in zip(kinds.items(), columns)}
-    parquet.write_table(pa.table(made), folder / f"{name}.parquet")
+    parquet.write_table(pa.table(made), folder / f"{table}.parquet")
 
 
-@settings(max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(companies=st.lists(COMPANY, min_size=60, max_size=80))
 def test_any_company_has_the_rows_of_duckdb(spark, tmp_path_factory, companies):
     folder = tmp_path_factory.mktemp("companies")
