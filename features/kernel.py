@@ -143,14 +143,21 @@ def cumulate(
     key_customer: np.ndarray,
     as_of: np.ndarray,
     lookbacks: np.ndarray,
+    out: np.ndarray,
+    place: np.ndarray,
+    unit: np.ndarray,
+    keep: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per key and look-back the sums of the visible rows' weights, (q, l, k), the latest and the first visible day.
 
-    lookbacks: ascending, the last one is the history. Where a day stands among a customer's rows is read from a table
-    of days when the customer has many dates, and searched for when it has few.
+    lookbacks: ascending, the last one is the history. A sum whose ``place`` (q, l) is not negative is written to that
+    row of ``out`` (float64) too, in units of ``unit`` (q,); without ``keep`` the sums themselves are left out. Where a
+    day stands among a customer's rows is read from a table of days when the customer has many dates, and searched for
+    when it has few.
     """
     quantities, size, keys = weights.shape[1], len(lookbacks), len(as_of)
-    sums = np.zeros((quantities, size, keys), np.int64)
+    keep = keep or len(late) > 0
+    sums = np.zeros((quantities, size, keys if keep else 0), np.int64)
     latest, first = np.full(keys, NONE, np.int64), np.full(keys, NONE, np.int64)
     running, lows = np.zeros((quantities, size), np.int64), np.zeros(size, np.int64)
     history = lookbacks[size - 1]
@@ -160,6 +167,9 @@ def cumulate(
         key, last_key = starts[g], starts[g + 1]
         begin, end = offset[key_customer[key]], offset[key_customer[key] + 1]
         if begin == end:
+            for row in place.ravel():
+                if row >= 0:
+                    out[row, key:last_key] = 0.0
             continue
         base = max(as_of[key] - history, min(day[begin], as_of[key]))
         span = as_of[last_key - 1] - base + 1
@@ -181,11 +191,14 @@ def cumulate(
                 floor = a - lookbacks[b]
                 lows[b] = table[max(floor - base, 0)] if many else begin + np.searchsorted(day[begin:end], floor)
                 for q in range(quantities):
+                    value = before[high, q] - before[lows[b], q]
                     if some_late:
                         running[q, b] += sums[q, b, k]
-                        sums[q, b, k] = before[high, q] - before[lows[b], q] + running[q, b]
-                    else:
-                        sums[q, b, k] = before[high, q] - before[lows[b], q]
+                        value += running[q, b]
+                    if keep:
+                        sums[q, b, k] = value
+                    if place[q, b] >= 0:
+                        out[place[q, b], k] = value / unit[q]
             low = lows[size - 1]
             newest_late = max(newest_late, latest[k])
             latest[k] = newest_late if newest_late >= a - history else NONE

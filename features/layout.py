@@ -20,7 +20,7 @@ KINDS = {"n": "int64", "x": "float64", "s": "string"}
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table of the frame: its own columns with their types, and the slot (n0, x0, s0 …) in which each but id lies."""
+    """One table of the frame: its own columns with their types, and in which slot (n0, x0, s0 …) each but id lies."""
 
     schema: pa.Schema
     slots: dict[str, str]

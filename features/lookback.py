@@ -11,6 +11,8 @@ from features.rollup import Activity
 WEEKS = 8
 WEEKLY = {"spike", "slope", "decline_weeks"}
 ENTITIES = {"distinct", "new_users"}
+PLAIN = {"count": "count", "days": "days", "sum": "total"}
+ALONE = {"recency", "tenure", "last", "change", "open", "oldest_open_days", "distinct", "new_users", "key_user_quiet"}
 Measure = tuple[str, int | None]
 
 
@@ -35,6 +37,17 @@ class Stream:
             self.quantities.append("valued")
         columns = [np.zeros(len(a.day), np.int64) if name == "days" else getattr(a, name) for name in self.quantities]
         self.weights = np.ascontiguousarray(np.stack(columns, axis=1))
+        self.unit = np.array([1e6 if name == "total" else 1.0 for name in self.quantities])
+        self.row = np.full((len(self.quantities), len(self.lookbacks)), -1, np.int64)
+        self.same: dict[int, int] = {}  # rows that repeat another one: windows cut at the same history
+        for row, (name, days) in enumerate(measures):
+            if name in PLAIN and days:
+                cell = self.quantities.index(PLAIN[name]), self.place(days)
+                if self.row[cell] >= 0:
+                    self.same[row] = int(self.row[cell])
+                else:
+                    self.row[cell] = row
+        self.keep = any(name not in PLAIN and name not in ALONE for name, _ in measures)
         self.before, self.late, self.on_time = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
 
     def place(self, days: int) -> int:
@@ -65,11 +78,13 @@ class Stream:
 class Facts:
     """What the formulas draw on, for some keys: each part is computed when a formula first asks for it."""
 
-    def __init__(self, stream: Stream, customer: np.ndarray, as_of: np.ndarray):
+    def __init__(self, stream: Stream, customer: np.ndarray, as_of: np.ndarray, out: np.ndarray):
+        """out: float64 (m, k), into whose rows the plain sums are written."""
         self.stream, self.key, self.history = stream, (customer, as_of), stream.history
         a = stream.activity
         rows = (a.day, a.known, stream.weights, stream.before, stream.late, stream.on_time)
-        sums, self.latest, self.first = kernel.cumulate(stream.offset, *rows, *self.key, stream.lookbacks)
+        wanted = (stream.lookbacks, out, stream.row, stream.unit, stream.keep)
+        sums, self.latest, self.first = kernel.cumulate(stream.offset, *rows, *self.key, *wanted)
         self._sums = dict(zip(stream.quantities, sums))
 
     def __getattr__(self, name: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features import attributes, customers, layout
+from features import attributes, customers, layout, subscriptions
 from features.attributes import History
 from features.calendar import NEVER
 from features.data_config import Data
@@ -53,7 +53,6 @@ class SparkFacts(Facts):
 
     def __init__(self, job: "Job", surveys: "list[Survey]"):
         data = job.source.data
-        customers.refuse_nobody(sum(survey.customers for survey in surveys), data)
         gathered = [Gathered({name: spec}, _NOBODY, Space(), job.layout.today) for name, spec in data.streams.items()]
         for survey in surveys:
             for own, counted in zip(gathered, survey.counted):
@@ -86,9 +85,8 @@ def _each(work: Callable[[Part], T], facts: Facts) -> Iterator[T]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one partition tells: its customers, its newest subscription days, its terms' rows, each stream's counts."""
+    """What one partition tells of itself: one row of newest days of its subscriptions, and each stream's counts."""
 
-    customers: int
     terms: Subscriptions | None
     counted: list[Counted]
 
@@ -98,14 +96,15 @@ _NOBODY = Codes(pd.Index([], dtype=object))
 
 def _survey(facts: Facts) -> list[Survey]:
     terms = facts.subscriptions
-    newest = _newest(terms) if terms is not None and len(terms.start) else None
-    return [Survey(len(facts.customers), newest, [own.counted for own in facts.gathered])]
+    return [Survey(terms and _newest(terms), [own.counted for own in facts.gathered])]
 
 
 def _newest(terms: Subscriptions) -> Subscriptions:
-    """One row with the same ``observed_until``."""
-    day = np.array([terms.observed_until()], np.int32)
-    return Subscriptions(np.zeros(1, np.int32), day, day, day, np.array([NEVER], np.int32), day, np.zeros(1))
+    """One row with the same ``observed_until``, none where there is none."""
+    if not len(terms.start):
+        return terms
+    day, never = np.array([terms.observed_until()], np.int32), np.array([NEVER], np.int32)
+    return Subscriptions(np.zeros(1, np.int32), day, day, day, never, never, np.zeros(1))
 
 
 def _joined(terms: list[Subscriptions]) -> Subscriptions:
@@ -123,11 +122,18 @@ class Job:
             _ship(source.engine.session)
             rows = _on_disk(_united(source, [source.engine.connection.compile(query) for query in laid]))
             try:
-                self._frame = _on_disk(rows.repartition(_partitions(rows.count(), source), "id"))
+                self._refuse_empty(counted := dict(rows.groupBy("sheet").count().collect()))
+                self._frame = _on_disk(rows.repartition(_partitions(sum(counted.values()), source), "id"))
                 self._frame.count()
             finally:
                 _drop(rows)
         weakref.finalize(self, _drop, self._frame).atexit = False
+
+    def _refuse_empty(self, counted: dict[int, int]) -> None:
+        rows = {name: counted.get(place, 0) for place, name in enumerate(self.layout.sheets)}
+        customers.refuse_nobody(rows["customers"], self.layout.data)
+        if spec := self.layout.data.subscriptions:
+            subscriptions.refuse_none(rows["subscriptions"], spec)
 
     def results(self, work: Work[T], kept: bool = True) -> Iterator[T]:
         """What ``work`` makes of the facts of each partition.

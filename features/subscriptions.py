@@ -48,7 +48,9 @@ class Subscriptions:
         return self.notice < as_of
 
     def observed_until(self) -> int:
-        """The day until which the table is known to be complete: its newest recorded day."""
+        """The day until which the table is known to be complete: its newest recorded day. DataError without a row."""
+        if not len(self.known):
+            raise DataError("subscriptions: none of a known customer, so no end is ever seen; check their id column")
         notice = self.notice[self.notice < NEVER]
         return int(max(self.known.max(), notice.max() if len(notice) else ALWAYS))
 

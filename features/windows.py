@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from features import kernel
-from features.lookback import WEEKS, Facts, Measure, Stream
+from features.lookback import PLAIN, WEEKS, Facts, Measure, Stream
 from features.rollup import Activity
 
 CHUNK = 8_192
@@ -47,9 +47,12 @@ def _fill(
     """Chunk by chunk of whole customers, so that what the formulas draw on stays in the processor's cache."""
     stream = Stream(activity, measures, history, int(customer[-1]) + 1 if len(customer) else 0)
     for first, end in _chunks(customer):
-        facts = Facts(stream, customer[first:end], as_of[first:end])
+        facts = Facts(stream, customer[first:end], as_of[first:end], out[:, first:end])
         for column, (name, days) in enumerate(measures):
-            out[column, first:end] = _FORMULAS[name](facts, days)
+            if name not in PLAIN:
+                out[column, first:end] = _FORMULAS[name](facts, days)
+        for column, equal in stream.same.items():
+            out[column, first:end] = out[equal, first:end]
 
 
 def _chunks(customer: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -109,9 +112,6 @@ def _change(facts: Facts, days: None) -> np.ndarray:
 
 
 _FORMULAS: dict[str, Callable] = {
-    "count": lambda facts, days: facts.at(facts.count, days),
-    "days": lambda facts, days: facts.at(facts.days, days),
-    "sum": lambda facts, days: facts.at(facts.total, days) / 1e6,
     "mean": _mean,
     "distinct": lambda facts, days: facts.entity_window(facts.distinct, days),
     "new_users": _new_users,
@@ -129,4 +129,4 @@ _FORMULAS: dict[str, Callable] = {
     "open": lambda facts, days: facts.opened[0],
     "oldest_open_days": lambda facts, days: facts.opened[1],
 }
-MEASURES = frozenset(_FORMULAS)
+MEASURES = frozenset(_FORMULAS) | PLAIN.keys()
