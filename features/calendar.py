@@ -43,8 +43,8 @@ def offsets(zone: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _offset_at(moments: np.ndarray, since: np.ndarray, values: np.ndarray) -> np.ndarray:
-    if len(values) == 1:
-        return values
+    if len(values) == 1 or (len(moments) and moments.min() >= since[-1]):
+        return values[-1:]
     return values[np.maximum(np.searchsorted(since, moments, side="right") - 1, 0)]
 
 

@@ -212,29 +212,12 @@ def _rows(batch: pa.Table, data: Data, label: str, timed: bool) -> Rows:
         mask=alone["mask"].to_numpy() if "mask" in alone else None,
         until=columns.days(alone["until"], data)[0] if "until" in alone else None,
         time=time if timed else None,
-        totals={column: _micro(values, label) for column, values in found.get("value", {}).items()},
+        totals={column: micro(values, label) for column, values in found.get("value", {}).items()},
         entities=found.get("entity", {}),
     )
 
 
-def of_one(raw: pa.Table | None, data: Data, name: str) -> Rows:
-    """The events of one customer, given with a column for each role of the stream; no event when None.
-
-    Raises DataError on a missing role or a value that is no number.
-    """
-    spec = data.streams[name]
-    roles = {role: getattr(spec, role) for role in ("at", "known", "until", "value", "entity") if getattr(spec, role)}
-    if raw is None:
-        return Rows(pa.chunked_array([], pa.int64()), np.zeros(0, np.int32), np.zeros(0, np.int32))
-    for role in roles:
-        if role not in raw.column_names:
-            raise DataError(f"{name}: the events have no {role}; needed: {', '.join(roles)}")
-    named = raw.select(list(roles)).rename_columns([f"{role} {column}" for role, column in roles.items()])
-    nobody = pa.chunked_array([pa.nulls(raw.num_rows, pa.int64())])
-    return _rows(named.append_column("id ", nobody), data, name, spec.kind == "rating")
-
-
-def _micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]:
+def micro(column: pa.ChunkedArray, label: str) -> tuple[np.ndarray, np.ndarray]:
     """Values as int64 micro-units, and which are there."""
     column = column.cast(pa.float64())
     value = columns.filled(column, 0.0)

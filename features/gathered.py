@@ -174,11 +174,6 @@ class Gathered:
         return found
 
 
-def activity(rows: Rows, spec: Stream) -> Activity:
-    """Daily activity of one customer, of code 0."""
-    return _activity(_arrays(pa.table(_columns(rows, np.zeros(len(rows.day), np.int32)))), spec)
-
-
 def _sum(into: dict[K, int], other: dict[K, int]) -> None:
     for key, number in other.items():
         into[key] = into.get(key, 0) + number
@@ -200,8 +195,13 @@ def _arrays(rows: pa.Table) -> dict[str, np.ndarray]:
     """Writable arrays; entities as codes, -1 for none."""
     columns = {name: rows[name].combine_chunks() for name in rows.column_names}
     for name in [name for name in columns if name.startswith("entity ")]:
-        columns[name] = pc.fill_null(columns[name].dictionary_encode().indices, -1)
+        columns[name] = entities(columns[name])
     return {name: np.array(column) for name, column in columns.items()}
+
+
+def entities(column: pa.Array) -> pa.Array:
+    """Entities as codes from 0 up, -1 for none: int32."""
+    return pc.fill_null(column.dictionary_encode().indices, -1)
 
 
 def _activity(columns: dict[str, np.ndarray], spec: Stream) -> Activity:

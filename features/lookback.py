@@ -1,7 +1,7 @@
 """What the measures of one stream draw on: cumulative activity, entities and open intervals, for some keys."""
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -16,10 +16,10 @@ ALONE = {"recency", "tenure", "last", "change", "open", "oldest_open_days", "dis
 Measure = tuple[str, int | None]
 
 
-class Stream:
-    """One stream made ready: which sums are asked for, over which look-backs, and the running totals of its rows."""
+class Plan:
+    """What some measures need of a stream: which sums over which look-backs, and where plain ones are written."""
 
-    def __init__(self, activity: Activity, measures: Sequence[Measure], history: int, customers: int):
+    def __init__(self, measures: tuple[Measure, ...], history: int):
         names = {name for name, _ in measures}
         windows = {days for _, days in measures if days}
         doubled = {2 * days for name, days in measures if name == "trend" and days}
@@ -28,15 +28,11 @@ class Stream:
         self.history = history
         self.lookbacks, self._place = _lookbacks(windows | doubled | weekly, history)
         self.entity_windows, self._entity_place = _lookbacks(entity, history)
-        self.activity, self.customers = activity, customers
-        a = activity
         self.quantities = ["count", "days"]
         if names & {"sum", "mean"}:
             self.quantities.append("total")
         if "mean" in names:
             self.quantities.append("valued")
-        columns = [np.zeros(len(a.day), np.int64) if name == "days" else getattr(a, name) for name in self.quantities]
-        self.weights = np.ascontiguousarray(np.stack(columns, axis=1))
         self.unit = np.array([1e6 if name == "total" else 1.0 for name in self.quantities])
         self.row = np.full((len(self.quantities), len(self.lookbacks)), -1, np.int64)
         self.same: dict[int, int] = {}  # rows that repeat another one: windows cut at the same history
@@ -48,7 +44,6 @@ class Stream:
                 else:
                     self.row[cell] = row
         self.keep = any(name not in PLAIN and name not in ALONE for name, _ in measures)
-        self.before, self.late, self.on_time = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
 
     def place(self, days: int) -> int:
         """Where a look-back stands among the look-backs."""
@@ -57,6 +52,25 @@ class Stream:
     def entity_place(self, days: int) -> int:
         """Where a look-back stands among those of the entities."""
         return self._entity_place[min(days, self.history)]
+
+
+@lru_cache(maxsize=1_000)
+def plan(measures: tuple[Measure, ...], history: int) -> Plan:
+    """The plan for these measures, made once."""
+    return Plan(measures, history)
+
+
+class Stream:
+    """The running totals of one stream's rows, made ready for a plan."""
+
+    def __init__(self, activity: Activity, plan: Plan, customers: int):
+        self.activity, self.plan, self.customers = activity, plan, customers
+        a = activity
+        self.weights = np.zeros((len(a.day), len(plan.quantities)), np.int64)
+        for column, name in enumerate(plan.quantities):
+            if name != "days":
+                self.weights[:, column] = getattr(a, name)
+        self.before, self.late, self.on_time = kernel.weigh(a.customer, a.day, a.known, self.weights, 1)
 
     @cached_property
     def offset(self) -> np.ndarray:
@@ -80,12 +94,12 @@ class Facts:
 
     def __init__(self, stream: Stream, customer: np.ndarray, as_of: np.ndarray, out: np.ndarray):
         """out: float64 (m, k), into whose rows the plain sums are written."""
-        self.stream, self.key, self.history = stream, (customer, as_of), stream.history
+        self.stream, self.key, self.plan, self.history = stream, (customer, as_of), stream.plan, stream.plan.history
         a = stream.activity
         rows = (a.day, a.known, stream.weights, stream.before, stream.late, stream.on_time)
-        wanted = (stream.lookbacks, out, stream.row, stream.unit, stream.keep)
+        wanted = (self.plan.lookbacks, out, self.plan.row, self.plan.unit, self.plan.keep)
         sums, self.latest, self.first = kernel.cumulate(stream.offset, *rows, *self.key, *wanted)
-        self._sums = dict(zip(stream.quantities, sums))
+        self._sums = dict(zip(self.plan.quantities, sums))
 
     def __getattr__(self, name: str) -> np.ndarray:
         """count, days, total, valued: int64 (l, k), a row per look-back."""
@@ -95,7 +109,7 @@ class Facts:
 
     def at(self, table: np.ndarray, days: int) -> np.ndarray:
         """The row of a table for a look-back."""
-        return table[self.stream.place(days)]
+        return table[self.plan.place(days)]
 
     @cached_property
     def recency(self) -> np.ndarray:
@@ -122,13 +136,13 @@ class Facts:
     @cached_property
     def distinct(self) -> np.ndarray:
         """Entities seen in each entity window, int64 (w, k); the last one is the history."""
-        windows = self.stream.entity_windows
+        windows = self.plan.entity_windows
         return self._entities(np.zeros_like(windows), windows)
 
     @cached_property
     def seen_before(self) -> np.ndarray:
         """Entities seen within the history, before each entity window: int64 (w, k)."""
-        windows = self.stream.entity_windows
+        windows = self.plan.entity_windows
         return self._entities(windows, np.full_like(windows, self.history))
 
     @cached_property
@@ -146,7 +160,7 @@ class Facts:
 
     def entity_window(self, table: np.ndarray, days: int) -> np.ndarray:
         """The row of a table for an entity window."""
-        return table[self.stream.entity_place(days)]
+        return table[self.plan.entity_place(days)]
 
     def _entities(self, skip: np.ndarray, lookbacks: np.ndarray) -> np.ndarray:
         return entity_kernel.distinct(*self._entity_rows, *self.key, lookbacks, skip)

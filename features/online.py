@@ -6,12 +6,15 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from features import catalogue, events, windows
+from features import catalogue, columns, events, windows
 from features.calendar import number
 from features.errors import DataError
-from features.gathered import activity
+from features.gathered import entities
+from features.rollup import Activity, Events, daily
 from features.snapshot_config import SnapshotConfig
 
+ROLES = ("known", "until", "value", "entity")
+NOTHING = daily(Events(*(np.zeros(0, kind) for kind in (*[np.int32] * 3, *[np.int64] * 3))))
 _OF_STREAMS = {measure.name for measure in catalogue.MEASURES}
 
 
@@ -35,10 +38,24 @@ class Online:
             raise DataError(f"{name}: no such stream; streams: {', '.join(self._data.streams)}")
         found = dict[str, float]()
         for name, wanted in self._wanted.items():
-            rows = events.of_one(raw.get(name), self._data, name)
+            activity = self._activity(name, raw[name]) if name in raw else NOTHING
             measures = [(feature.measure, feature.days) for feature in wanted]
-            values = windows.compute(
-                activity(rows, self._data.streams[name]), customer, day, measures, self._data.history_days
-            )
+            values = windows.compute(activity, customer, day, measures, self._data.history_days)
             found |= dict(zip([feature.name for feature in wanted], values[0].tolist()))
         return found
+
+    def _activity(self, name: str, raw: pa.Table) -> Activity:
+        spec, data = self._data.streams[name], self._data
+        for role in ("at", *(role for role in ROLES if getattr(spec, role))):
+            if role not in raw.column_names:
+                raise DataError(f"{name}: the events have no {role}; give it with each event")
+        day, time = columns.days(raw["at"], data)
+        known, one = day, np.ones(len(day), np.int64)
+        if spec.known:
+            known = np.maximum(day, columns.days(raw["known"], data, fill=-(2**31))[0])
+        total, valued = events.micro(raw["value"], name) if spec.value else (one * 0, one * 0)
+        optional = {"until": columns.days(raw["until"], data)[0]} if spec.until else {}
+        optional |= {"time": time} if spec.kind == "rating" else {}
+        optional |= {"entity": np.array(entities(raw["entity"].combine_chunks()))} if spec.entity else {}
+        counts = (one, valued.astype(np.int64), total)
+        return daily(Events(np.zeros(len(day), np.int32), day, known, *counts, **optional))

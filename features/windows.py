@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from features import kernel
-from features.lookback import PLAIN, WEEKS, Facts, Measure, Stream
+from features.lookback import PLAIN, WEEKS, Facts, Measure, Stream, plan
 from features.rollup import Activity
 
 CHUNK = 8_192
@@ -45,13 +45,14 @@ def _fill(
     history: int,
 ) -> None:
     """Chunk by chunk of whole customers, so that what the formulas draw on stays in the processor's cache."""
-    stream = Stream(activity, measures, history, int(customer[-1]) + 1 if len(customer) else 0)
+    wanted = plan(tuple(measures), history)
+    stream = Stream(activity, wanted, int(customer[-1]) + 1 if len(customer) else 0)
     for first, end in _chunks(customer):
         facts = Facts(stream, customer[first:end], as_of[first:end], out[:, first:end])
         for column, (name, days) in enumerate(measures):
             if name not in PLAIN:
                 out[column, first:end] = _FORMULAS[name](facts, days)
-        for column, equal in stream.same.items():
+        for column, equal in wanted.same.items():
             out[column, first:end] = out[equal, first:end]
 
 
