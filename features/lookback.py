@@ -97,8 +97,9 @@ class Facts:
         self.stream, self.key, self.plan, self.history = stream, (customer, as_of), stream.plan, stream.plan.history
         a = stream.activity
         rows = (a.day, a.known, stream.weights, stream.before, stream.late, stream.on_time)
-        wanted = (self.plan.lookbacks, out, self.plan.row, self.plan.unit, self.plan.keep)
-        sums, self.latest, self.first = kernel.cumulate(stream.offset, *rows, *self.key, *wanted)
+        wanted = (self.plan.lookbacks, out, self.plan.row, self.plan.unit)
+        found = kernel.cumulate(stream.offset, *rows, *self.key, *wanted, keep=self.plan.keep)
+        sums, self.latest, self.first = found
         self._sums = dict(zip(self.plan.quantities, sums))
 
     def __getattr__(self, name: str) -> np.ndarray:

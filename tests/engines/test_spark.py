@@ -65,10 +65,10 @@ VISIT = st.tuples(moment(), LATER, VALUE, st.sampled_from([None, "u1", "利用�
 TERM = st.tuples(moment(0, 60), LATER, st.timedeltas(timedelta(days=1), timedelta(days=60)), LATER, VALUE)
 PLAN = st.tuples(moment(), LATER, st.sampled_from([None, "基本", "pro"]))
 PERSON = st.tuples(
-    st.lists(VISIT, max_size=6), st.lists(TERM, max_size=2), st.lists(PLAN, max_size=3),
+    st.lists(VISIT, max_size=4), st.lists(TERM, max_size=2), st.lists(PLAN, max_size=3),
     st.one_of(st.none(), moment(0, 40)), st.sampled_from([None, 3.0, 12.5]), st.booleans(),
 )  # fmt: skip
-COMPANY = st.lists(PERSON, min_size=1, max_size=5)
+COMPANY = st.lists(PERSON, min_size=1, max_size=4)
 
 
 def after(at, lag):
@@ -102,7 +102,7 @@ def write(folder: Path, table: str, rows: list, /, **kinds: str) -> None:
 
 
 @settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(companies=st.lists(COMPANY, min_size=60, max_size=80))
+@given(companies=st.lists(COMPANY, min_size=10, max_size=14))
 def test_any_company_has_the_rows_of_duckdb(spark, tmp_path_factory, companies):
     folder = tmp_path_factory.mktemp("companies")
     pooled(folder, companies)
