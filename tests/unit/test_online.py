@@ -56,7 +56,10 @@ def test_a_customer_without_events_has_empty_values(company):
     [
         ({"logout": pa.table({"at": [0]})}, "logout: no such stream; streams: login, "),
         ({"login": pa.table({"entity": ["u1"]})}, "login: the events have no at; give it with each event"),
-        ({"payment_failed": pa.table({"at": pa.array([0], pa.timestamp("us", "UTC")), "value": [float("inf")]})}, "payment_failed: 1 values are NaN, infinite"),
+        (
+            {"payment_failed": pa.table({"at": pa.array([0], pa.timestamp("us", "UTC")), "value": [float("inf")]})},
+            "payment_failed: 1 values are NaN, infinite",
+        ),
     ],
 )
 def test_bad_events_get_one_message(company, events, message):
