@@ -261,10 +261,9 @@ def _told(what: str, do: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The line that says most: of Python's on an executor, else the innermost cause, else the first."""
+    """What went wrong on an executor, of Python's if it says it, without where and the traces."""
     java = getattr(error, "java_exception", None)
     lines = [line.strip() for line in f"{error}\n{java.toString() if java else ''}".splitlines() if line.strip()]
-    told = [line for line in lines if re.match(r"(\w+[.])*\w*(Error|Exception): ", line)]
-    caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    line = (told or caused[-1:] or lines or [type(error).__name__])[0]
+    told = [line for line in lines if re.match(r"([a-zA-Z]\w*[.])*\w*(Error|Exception): ", line)]
+    line = re.sub(r"^.*\(TID \d+\) \(.*?\): ", "", (told or lines or [type(error).__name__])[0])
     return line if len(line) <= 240 else line[:239] + "…"

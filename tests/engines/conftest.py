@@ -33,6 +33,7 @@ def spark(tmp_path_factory, workspace):
         (home / path.name).symlink_to(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_HOME", str(home))
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # executors compile kernels: traced, that takes minutes
         session = Source(data(tmp_path_factory.mktemp("spark"), "spark")).engine.session
     yield session
     session.stop()

@@ -16,9 +16,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features import __main__ as door
-from features import config, facts, snapshot
+from features import config, facts, layout, snapshot
 from features.errors import DataError
 from features.snapshot_config import SnapshotConfig
+from features.sources import Source, fetch
 from tests import company
 from tests.engines.world import SPARK
 
@@ -86,7 +87,8 @@ def pooled(folder: Path, companies) -> None:
             terms += [(name, at, at + length if length.days % 2 else None, after(at, lag), after(at, notice), at + length, value) for at, lag, length, notice, value in subscribed]  # fmt: skip
             plans += [(name, at, after(at, lag), plan) for at, lag, plan in changed]
     start = pd.Timestamp(FIRST)
-    visits += [(None, start, None, 1.0, None, None), ("nobody", start, start, 1.0, "u1", start), ("0社-0", None, start, None, None, None)]  # fmt: skip
+    visits += [(None, start, None, 1.0, None, None), ("nobody", start, start, 1.0, "u1", start)]
+    visits += [("0社-0", None, start, None, None, None), ("0社-0", start, None, 1.0, None, None)]
     terms.append(("nobody", start, None, None, None, start, 1.0))
     write(folder, "people", people, id="s", since="t", name="s", size="f", refused="b")
     write(folder, "visits", visits, id="s", at="t", known="t", value="f", user="s", until="t")
@@ -120,6 +122,28 @@ def test_any_company_has_the_rows_of_duckdb(spark, tmp_path_factory, companies):
                 mine = [own[own["customer_id"].str.startswith(f"{i}社-")].reset_index(drop=True) for own in rows]
                 pd.testing.assert_frame_equal(*mine)
         assert made["spark"].fingerprint == made["duckdb"].fingerprint
+
+
+@settings(max_examples=8)
+@given(companies=st.lists(COMPANY, min_size=1, max_size=4), chance=st.randoms(use_true_random=False))
+def test_facts_from_shuffled_batches_are_the_facts(tmp_path_factory, companies, chance):
+    """What an executor does, here: a customer's rows lie anywhere, in batches of seven."""
+    folder = tmp_path_factory.mktemp("batches")
+    pooled(folder, companies)
+    own = settings_of(folder, "duckdb", MODELS[1], **MEANING)
+    source = Source(own.data)
+    tables = layout.queries(source)
+    made = layout.of(own.data, 20_180, tables)
+    laid = [fetch(sheet.laid(tables[name]), name) for name, sheet in made.sheets.items()]
+    laid = [rows.append_column("sheet", pa.array([i] * rows.num_rows, pa.int32())) for i, rows in enumerate(laid)]
+    united = pa.concat_tables(laid, promote_options="default")
+    united = united.take(pa.array(chance.sample(range(united.num_rows), united.num_rows), pa.int64()))
+    found = made.facts(united.to_batches(7))
+    known = facts.read(own.data, today=date(1970, 1, 1) + timedelta(days=20_180))
+    assert (found.lost, days(found)) == (known.lost, days(known))
+    both = [snapshot.build(own, DATES, labels=True, known=one) for one in (found, known)]
+    pd.testing.assert_frame_equal(both[0].frame, both[1].frame)
+    pd.testing.assert_frame_equal(both[0].left_out, both[1].left_out)
 
 
 def days(known: facts.Facts) -> dict:
