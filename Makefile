@@ -22,6 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 export GIT_PYTHON_REFRESH := quiet
 export OMP_WAIT_POLICY := PASSIVE
+export UV_SYSTEM_CERTS := true
 
 comma := ,
 define install
