@@ -31,11 +31,10 @@ class Duckdb:
         assert data.root is not None
         self.folder = data.root.folder()
         threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1
-        # Nobody relies on the order of rows; a cache of files would not notice one that was written anew; progress is
-        # for the doors to show. Without a large buffer the scan waits for its reader.
+        # Nobody relies on the order of rows; a cache of files would not notice one that was written anew.
+        # Without a large buffer the scan waits for its reader.
         settings = {"threads": int(threads), "preserve_insertion_order": False, "enable_external_file_cache": False}
         self.connection = ibis.duckdb.connect(**settings)
-        self.connection.con.execute("set enable_progress_bar = false")
         self.connection.con.execute("set streaming_buffer_size = '64MB'")
         self.attached: dict[str, str] = {}
 

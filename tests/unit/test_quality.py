@@ -485,8 +485,8 @@ def test_a_measure_that_peeks_is_caught(regular, monkeypatch):
         activity = known.stream.activity
         return np.bincount(activity.customer, activity.count, known.key[0].max() + 1)[known.key[0]]
 
-    monkeypatch.setitem(windows._FORMULAS, "count", whole)
-    assert {(f.level, f.about) for f in recomputed(regular)} == {("error", f"login_count_{days}d") for days in (7, 28)}
+    monkeypatch.setitem(windows._FORMULAS, "recency", whole)
+    assert {(f.level, f.about) for f in recomputed(regular)} == {("error", "login_recency")}
 
 
 def test_an_open_event_that_knows_its_end_is_caught(regular, monkeypatch):
