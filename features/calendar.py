@@ -59,9 +59,14 @@ def instants(wall: np.ndarray, zone: str) -> np.ndarray:
 
     wall: int64 µs since 1970-01-01 00:00 on the clock of ``zone``, (n,); returns int64 µs UTC, (n,).
     """
+    return wall - _offset_at(wall, *_turns(zone))
+
+
+@lru_cache
+def _turns(zone: str) -> tuple[np.ndarray, np.ndarray]:
+    """From which moment on the clock of the zone itself which offset holds."""
     since, values = offsets(zone)
-    turn = since + np.maximum(np.concatenate([values[:1], values[:-1]]), values)
-    return wall - _offset_at(wall, turn, values)
+    return since + np.maximum(np.concatenate([values[:1], values[:-1]]), values), values
 
 
 def midnights(days: np.ndarray, zone: str) -> np.ndarray:

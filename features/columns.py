@@ -161,15 +161,19 @@ def days(column: pa.ChunkedArray, data: Data, fill: int = NEVER) -> tuple[np.nda
     """Local days (int32) and instants (int64 µs UTC) of a date or time stamp column; nulls get ``fill``."""
     kind = column.type
     if pa.types.is_date(kind):
-        day = filled(column.cast(pa.date32()).cast(pa.int32()), 0)
+        day = filled(_as(column, pa.date32()), 0).astype(np.int32)
         instant = calendar.midnights(day, data.timezone)
     else:
-        wall = filled(column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()), 0)
+        wall = filled(_as(column, pa.timestamp("us", kind.tz)), 0).view(np.int64)
         instant = wall if kind.tz else calendar.instants(wall, data.naive_times)
         day = calendar.local_days(instant, data.timezone)
     if column.null_count:
         day = np.where(column.is_null().to_numpy(), fill, day)
     return day.astype(np.int32, copy=False), instant
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == kind else column.cast(kind, safe=False)
 
 
 def filled(column: pa.ChunkedArray, value: float) -> np.ndarray:

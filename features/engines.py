@@ -30,12 +30,9 @@ class Duckdb:
     def __init__(self, data: Data):
         assert data.root is not None
         self.folder = data.root.folder()
-        threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1
         # Nobody relies on the order of rows; a cache of files would not notice one that was written anew.
-        # Without a large buffer the scan waits for its reader.
-        settings = {"threads": int(threads), "preserve_insertion_order": False, "enable_external_file_cache": False}
+        settings = {"preserve_insertion_order": False, "enable_external_file_cache": False}
         self.connection = ibis.duckdb.connect(**settings)
-        self.connection.con.execute("set streaming_buffer_size = '64MB'")
         self.attached: dict[str, str] = {}
 
     def table(self, name: str) -> Table:
@@ -175,6 +172,9 @@ def read(table: Table, whole: bool = False) -> Iterator[pa.RecordBatch]:
     backend = table.get_backend()
     if whole and backend.name == "pyspark":
         return iter(backend._session.sql(backend.compile(table)).toArrow().to_batches())
+    if backend.name == "duckdb":  # one core is for whoever takes the pieces
+        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        backend.con.execute(f"set threads = {threads if whole else max(1, threads - 1)}")
     return READERS[backend.name](table, table.schema().to_pyarrow())
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from features import attributes, customers, events, store, subscriptions
+from features.ahead import ahead
 from features.attributes import History
 from features.calendar import NEVER, number
 from features.data_config import Data
@@ -126,7 +127,7 @@ def read(data: Data, only: Sequence[str] | None = None, today: date | None = Non
     for names in events.groups(data):
         gathered.append(Gathered({name: data.streams[name] for name in names}, codes, space, limit))
         kept = store.opened(source, names, limit)
-        for rows in kept.read(only) if kept else events.read(source, names, only):
+        for rows in ahead(kept.read(only) if kept else events.read(source, names, only)):
             gathered[-1].add(rows)
         late += kept.late if kept else []
         gathered[-1].close(whole=only is None)

@@ -161,17 +161,15 @@ class Gathered:
     def activity(self, first: int, end: int) -> dict[str, Activity]:
         """Daily activity of the customers with a code in [first, end), which become 0 and up, by stream."""
         rows = self._scratch.read(first, end)
-        if rows is None:
-            return {name: _activity(_NOTHING, spec) for name, spec in self._streams.items()}
-        arrays = _arrays(rows)
+        arrays = dict(_NOTHING) if rows is None else _arrays(rows)
         arrays["code"] -= np.int32(first)
         mask = arrays.pop("mask", None)
-        found = {}
-        for i, (name, spec) in enumerate(self._streams.items()):
-            rows_of = None if mask is None else np.flatnonzero(mask & 2**i)
-            columns = arrays if rows_of is None else {key: column[rows_of] for key, column in arrays.items()}
-            found[name] = _activity(columns, spec)
-        return found
+        arrays.setdefault("known", arrays["day"])
+        arrays.setdefault("count", np.ones(len(arrays["day"]), np.int64))
+        return {
+            name: daily(_events(arrays, spec), None if mask is None else np.flatnonzero(mask & 2**i))
+            for i, (name, spec) in enumerate(self._streams.items())
+        }
 
 
 def _sum(into: dict[K, int], other: dict[K, int]) -> None:
@@ -192,28 +190,23 @@ def _columns(rows: Rows, code: np.ndarray) -> dict[str, np.ndarray | pa.ChunkedA
 
 
 def _arrays(rows: pa.Table) -> dict[str, np.ndarray]:
-    """Writable arrays; entities as codes, -1 for none."""
+    """Writable arrays; numbers of values as int64, entities as codes, -1 for none."""
     columns = {name: rows[name].combine_chunks() for name in rows.column_names}
     for name in [name for name in columns if name.startswith("entity ")]:
         columns[name] = entities(columns[name])
-    return {name: np.array(column) for name, column in columns.items()}
+    return {name: np.array(own, np.int64 if name.startswith("valued ") else None) for name, own in columns.items()}
 
 
 def entities(column: pa.Array) -> pa.Array:
     """Entities as codes from 0 up, -1 for none: int32."""
-    return pc.fill_null(column.dictionary_encode().indices, -1)
-
-
-def _activity(columns: dict[str, np.ndarray], spec: Stream) -> Activity:
-    return daily(_events(columns, spec))
+    codes = column.dictionary_encode().indices
+    return pc.fill_null(codes, -1) if codes.null_count else codes
 
 
 def _events(columns: dict[str, np.ndarray], spec: Stream) -> Events:
-    day = columns["day"]
-    one, none = np.ones(len(day), np.int64), np.zeros(len(day), np.int64)
-    measured = [columns.get(f"{what} {spec.value}", none).astype(np.int64) for what in ("valued", "total")]
+    none = np.zeros(len(columns["day"]) if spec.value is None else 0, np.int64)
+    measured = [columns.get(f"{what} {spec.value}", none) for what in ("valued", "total")]
     optional = {"time": columns["time"]} if spec.kind == "rating" and "time" in columns else {}
     optional |= {"until": columns["until"]} if "until" in columns else {}
     optional |= {"entity": columns[f"entity {spec.entity}"]} if f"entity {spec.entity}" in columns else {}
-    known = columns.get("known", day)
-    return Events(columns["code"], day, known, columns.get("count", one), *measured, **optional)
+    return Events(columns["code"], columns["day"], columns["known"], columns["count"], *measured, **optional)

@@ -190,15 +190,22 @@ def cumulate(
             for b in range(size):
                 floor = a - lookbacks[b]
                 lows[b] = table[max(floor - base, 0)] if many else begin + np.searchsorted(day[begin:end], floor)
-                for q in range(quantities):
-                    value = before[high, q] - before[lows[b], q]
-                    if some_late:
-                        running[q, b] += sums[q, b, k]
-                        value += running[q, b]
-                    if keep:
+            if keep:
+                for b in range(size):
+                    for q in range(quantities):
+                        value = before[high, q] - before[lows[b], q]
+                        if some_late:
+                            running[q, b] += sums[q, b, k]
+                            value += running[q, b]
                         sums[q, b, k] = value
-                    if place[q, b] >= 0:
-                        out[place[q, b], k] = value / unit[q]
+                        if place[q, b] >= 0:
+                            out[place[q, b], k] = value / unit[q]
+            else:
+                for q in range(quantities):
+                    reached = before[high, q]
+                    for b in range(size):
+                        if place[q, b] >= 0:
+                            out[place[q, b], k] = (reached - before[lows[b], q]) / unit[q]
             low = lows[size - 1]
             newest_late = max(newest_late, latest[k])
             latest[k] = newest_late if newest_late >= a - history else NONE

@@ -1,6 +1,6 @@
 """What the measures of one stream draw on: cumulative activity, entities and open intervals, for some keys."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -14,6 +14,22 @@ ENTITIES = {"distinct", "new_users"}
 PLAIN = {"count": "count", "days": "days", "sum": "total"}
 ALONE = {"recency", "tenure", "last", "change", "open", "oldest_open_days", "distinct", "new_users", "key_user_quiet"}
 Measure = tuple[str, int | None]
+_WEEKS = tuple(range(7, 7 * WEEKS + 8, 7))
+
+
+class Lookbacks:
+    """Lengths of time in days, ascending, none longer than the history, which is the last one: ``days``, int64 (l,)."""
+
+    def __init__(self, days: Collection[int], history: int):
+        self.history = history
+        self.days = np.array(sorted({min(one, history) for one in days} | {history}), np.int64)
+        self._places: dict[tuple[int, ...], np.ndarray] = {}
+
+    def at(self, *days: int) -> np.ndarray:
+        """Where some lengths stand among ``days``."""
+        if days not in self._places:
+            self._places[days] = np.searchsorted(self.days, np.minimum(days, self.history))
+        return self._places[days]
 
 
 class Plan:
@@ -23,35 +39,39 @@ class Plan:
         names = {name for name, _ in measures}
         windows = {days for _, days in measures if days}
         doubled = {2 * days for name, days in measures if name == "trend" and days}
-        weekly = {7 * k for k in range(1, WEEKS + 2)} if names & WEEKLY else set()
-        entity = {days for name, days in measures if name in ENTITIES and days}
+        weekly = set(_WEEKS) if names & WEEKLY else set()
         self.history = history
-        self.lookbacks, self._place = _lookbacks(windows | doubled | weekly, history)
-        self.entity_windows, self._entity_place = _lookbacks(entity, history)
+        self.lookbacks = Lookbacks(windows | doubled | weekly, history)
+        self.of_entities = Lookbacks({days for name, days in measures if name in ENTITIES and days}, history)
         self.quantities = ["count", "days"]
         if names & {"sum", "mean"}:
             self.quantities.append("total")
         if "mean" in names:
             self.quantities.append("valued")
         self.unit = np.array([1e6 if name == "total" else 1.0 for name in self.quantities])
-        self.row = np.full((len(self.quantities), len(self.lookbacks)), -1, np.int64)
+        self.row = np.full((len(self.quantities), len(self.lookbacks.days)), -1, np.int64)
         self.same: dict[int, int] = {}  # rows that repeat another one: windows cut at the same history
+        others: dict[str, list[int]] = {}
         for row, (name, days) in enumerate(measures):
-            if name in PLAIN and days:
-                cell = self.quantities.index(PLAIN[name]), self.place(days)
-                if self.row[cell] >= 0:
-                    self.same[row] = int(self.row[cell])
-                else:
-                    self.row[cell] = row
-        self.keep = any(name not in PLAIN and name not in ALONE for name, _ in measures)
+            if name not in PLAIN:
+                others.setdefault(name, []).append(row)
+                continue
+            assert days
+            cell = self.quantities.index(PLAIN[name]), int(self.lookbacks.at(days)[0])
+            if self.row[cell] >= 0:
+                self.same[row] = int(self.row[cell])
+            else:
+                self.row[cell] = row
+        # The rows and the windows of every other measure.
+        self.formulas = {
+            name: (_span(rows), tuple(measures[row][1] or 0 for row in rows)) for name, rows in others.items()
+        }
+        self.keep = not self.formulas.keys() <= ALONE
 
-    def place(self, days: int) -> int:
-        """Where a look-back stands among the look-backs."""
-        return self._place[min(days, self.history)]
 
-    def entity_place(self, days: int) -> int:
-        """Where a look-back stands among those of the entities."""
-        return self._entity_place[min(days, self.history)]
+def _span(rows: list[int]) -> list[int] | slice:
+    """Rows one after the other as a slice, which is quicker to write to."""
+    return slice(rows[0], rows[-1] + 1) if rows == list(range(rows[0], rows[-1] + 1)) else rows
 
 
 @lru_cache(maxsize=1_000)
@@ -97,7 +117,7 @@ class Facts:
         self.stream, self.key, self.plan, self.history = stream, (customer, as_of), stream.plan, stream.plan.history
         a = stream.activity
         rows = (a.day, a.known, stream.weights, stream.before, stream.late, stream.on_time)
-        wanted = (self.plan.lookbacks, out, self.plan.row, self.plan.unit)
+        wanted = (self.plan.lookbacks.days, out, self.plan.row, self.plan.unit)
         found = kernel.cumulate(stream.offset, *rows, *self.key, *wanted, keep=self.plan.keep)
         sums, self.latest, self.first = found
         self._sums = dict(zip(self.plan.quantities, sums))
@@ -108,9 +128,9 @@ class Facts:
             raise AttributeError(name)
         return self._sums[name]
 
-    def at(self, table: np.ndarray, days: int) -> np.ndarray:
-        """The row of a table for a look-back."""
-        return table[self.plan.place(days)]
+    def at(self, table: np.ndarray, *days: int) -> np.ndarray:
+        """The rows of a table for some look-backs."""
+        return table[self.plan.lookbacks.at(*days)]
 
     @cached_property
     def recency(self) -> np.ndarray:
@@ -118,15 +138,16 @@ class Facts:
 
     @cached_property
     def gap(self) -> np.ndarray:
-        days = self.at(self.days, self.history)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(days < 2, np.nan, (self.latest - self.first) / (days - 1))
+        days = self.days[-1]
+        return np.where(days < 2, np.nan, (self.latest - self.first) / np.maximum(days - 1, 1))
 
     @cached_property
     def weeks(self) -> np.ndarray:
         """Events of the last week, of the week before it, and so on: int64 (WEEKS + 1, k)."""
-        reached = np.stack([self.at(self.count, 7 * k) for k in range(1, WEEKS + 2)])
-        return np.diff(reached, axis=0, prepend=0)
+        reached = self.at(self.count, *_WEEKS)
+        weeks = reached.copy()
+        weeks[1:] -= reached[:-1]
+        return weeks
 
     @cached_property
     def rating(self) -> tuple[np.ndarray, ...]:
@@ -137,13 +158,13 @@ class Facts:
     @cached_property
     def distinct(self) -> np.ndarray:
         """Entities seen in each entity window, int64 (w, k); the last one is the history."""
-        windows = self.plan.entity_windows
+        windows = self.plan.of_entities.days
         return self._entities(np.zeros_like(windows), windows)
 
     @cached_property
     def seen_before(self) -> np.ndarray:
         """Entities seen within the history, before each entity window: int64 (w, k)."""
-        windows = self.plan.entity_windows
+        windows = self.plan.of_entities.days
         return self._entities(windows, np.full_like(windows, self.history))
 
     @cached_property
@@ -159,9 +180,9 @@ class Facts:
             self.stream.open_offset, a.open_day, a.open_known, a.open_until, *self.key, self.history
         )
 
-    def entity_window(self, table: np.ndarray, days: int) -> np.ndarray:
-        """The row of a table for an entity window."""
-        return table[self.plan.entity_place(days)]
+    def of_entities(self, table: np.ndarray, *days: int) -> np.ndarray:
+        """The rows of a table for some entity windows."""
+        return table[self.plan.of_entities.at(*days)]
 
     def _entities(self, skip: np.ndarray, lookbacks: np.ndarray) -> np.ndarray:
         return entity_kernel.distinct(*self._entity_rows, *self.key, lookbacks, skip)
@@ -170,9 +191,3 @@ class Facts:
     def _entity_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         a = self.stream.activity
         return self.stream.entity_offset, a.entity, a.entity_day, a.entity_known
-
-
-def _lookbacks(days: Iterable[int], history: int) -> tuple[np.ndarray, dict[int, int]]:
-    """Ascending, none longer than the history, which is the last one; and where each stands."""
-    cut = sorted({min(one, history) for one in days} | {history})
-    return np.array(cut, np.int64), {one: place for place, one in enumerate(cut)}

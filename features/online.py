@@ -24,7 +24,9 @@ class Online:
     def __init__(self, config: SnapshotConfig):
         self._data = config.data
         features = [f for f in catalogue.features(config) if f.measure in _OF_STREAMS]
-        self._wanted = {name: [f for f in features if f.source == name] for name in config.data.behaviour()}
+        wanted = {name: [f for f in features if f.source == name] for name in config.data.behaviour()}
+        self._names = {name: [f.name for f in own] for name, own in wanted.items()}
+        self._measures = {name: tuple((f.measure, f.days) for f in own) for name, own in wanted.items()}
 
     def features(self, raw: Mapping[str, pa.Table], as_of: date) -> dict[str, float]:
         """Feature -> value, NaN for null, of a customer whose events these are.
@@ -37,23 +39,23 @@ class Online:
         for name in raw.keys() - self._data.streams.keys():
             raise DataError(f"{name}: no such stream; streams: {', '.join(self._data.streams)}")
         found = dict[str, float]()
-        for name, wanted in self._wanted.items():
+        for name, measures in self._measures.items():
             activity = self._activity(name, raw[name]) if name in raw else NOTHING
-            measures = [(feature.measure, feature.days) for feature in wanted]
             values = windows.compute(activity, customer, day, measures, self._data.history_days)
-            found |= dict(zip([feature.name for feature in wanted], values[0].tolist()))
+            found.update(zip(self._names[name], values[0].tolist()))
         return found
 
     def _activity(self, name: str, raw: pa.Table) -> Activity:
         spec, data = self._data.streams[name], self._data
+        there = raw.column_names
         for role in ("at", *(role for role in ROLES if getattr(spec, role))):
-            if role not in raw.column_names:
+            if role not in there:
                 raise DataError(f"{name}: the events have no {role}; give it with each event")
         day, time = columns.days(raw["at"], data)
-        known, one = day, np.ones(len(day), np.int64)
+        known, one, none = day, np.ones(len(day), np.int64), np.zeros(len(day), np.int64)
         if spec.known:
             known = np.maximum(day, columns.days(raw["known"], data, fill=-(2**31))[0])
-        total, valued = events.micro(raw["value"], name) if spec.value else (one * 0, one * 0)
+        total, valued = events.micro(raw["value"], name) if spec.value else (none, none)
         optional = {"until": columns.days(raw["until"], data)[0]} if spec.until else {}
         optional |= {"time": time} if spec.kind == "rating" else {}
         optional |= {"entity": np.array(entities(raw["entity"].combine_chunks()))} if spec.entity else {}

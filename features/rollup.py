@@ -83,23 +83,27 @@ def _table(column: str) -> str:
     return next((prefix for prefix in ("entity_", "open_") if f"{column}_".startswith(prefix)), "")
 
 
-def daily(events: Events) -> Activity:
+def daily(events: Events, rows: np.ndarray | None = None) -> Activity:
     """Roll activity rows up to daily activity. The result does not depend on their order, nor on an earlier roll-up.
 
-    Raises DataError when a customer's sums could leave the range of int64 micro-units.
+    rows: the numbers of some rows, ascending; the others are passed over. Raises DataError when a customer's sums could
+    leave the range of int64 micro-units.
     """
+    rows = np.arange(len(events.day)) if rows is None else rows
     keys = (events.day, events.customer) if events.known is events.day else (events.known, events.day, events.customer)
-    order = _sorted(np.arange(len(events.day)), *keys)
+    order = _sorted(rows, *keys)
     columns = (events.customer, events.day, events.known, events.count, events.valued, events.total, events.time)
     *rolled, largest = _roll(order, *columns)
     if largest >= 2.0**62:
         raise DataError("values: one customer's sum is over 4.6e12; sums are exact in int64 micro-units: rescale them")
     names = ("customer", "day", "known", "count", "valued", "total", "last_time", "last")
-    return Activity(**dict(zip(names, rolled)), **_entities(events), **_opened(events))
+    return Activity(**dict(zip(names, rolled)), **_entities(events, rows), **_opened(events, rows))
 
 
-def _entities(events: Events) -> dict[str, np.ndarray]:
-    rows = np.flatnonzero(events.entity >= 0)
+def _entities(events: Events, rows: np.ndarray) -> dict[str, np.ndarray]:
+    if len(events.entity) == 0:
+        return {}
+    rows = rows[events.entity[rows] >= 0]
     keys = (events.known, events.day, events.entity, events.customer)
     order = _sorted(rows, *keys)
     new = np.ones(len(order), bool)
@@ -109,8 +113,10 @@ def _entities(events: Events) -> dict[str, np.ndarray]:
     return {f"entity_{name}".rstrip("_"): column[order] for name, column in named.items()}
 
 
-def _opened(events: Events) -> dict[str, np.ndarray]:
-    rows = np.flatnonzero(events.until > events.day[: len(events.until)])
+def _opened(events: Events, rows: np.ndarray) -> dict[str, np.ndarray]:
+    if len(events.until) == 0:
+        return {}
+    rows = rows[events.until[rows] > events.day[rows]]
     rows = np.repeat(rows, events.count[rows])
     order = _sorted(rows, events.until, events.known, events.day, events.customer) if len(rows) else rows
     named = {"customer": events.customer, "day": events.day, "known": events.known, "until": events.until}
@@ -126,22 +132,24 @@ def _sorted(rows: np.ndarray, *keys: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def counting_sort(rows: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Row numbers rearranged so that ``key`` (int32) ascends, stable; a counting sort where the range allows it."""
+    """Row numbers, each once, rearranged so that ``key`` (int32) ascends, stable; a counting sort where that pays."""
     if len(rows) == 0:
         return rows
-    low = high = np.int64(key[rows[0]])
-    sorted_already = True
-    for place in range(1, len(rows)):
-        value = np.int64(key[rows[place]])
-        sorted_already &= value >= key[rows[place - 1]]
-        low, high = min(low, value), max(high, value)
-    if sorted_already:
+    place = 1
+    while place < len(rows) and key[rows[place]] >= key[rows[place - 1]]:
+        place += 1
+    if place == len(rows):
         return rows
+    low, high = np.int64(key.min()), np.int64(key.max())
     if high - low > 8 * len(rows) + 100_000:
         return rows[np.argsort(key[rows], kind="mergesort")]
     first = np.zeros(high - low + 2, np.int64)
-    for row in rows:
-        first[key[row] - low + 1] += 1
+    if len(rows) == len(key):
+        for value in key:
+            first[value - low + 1] += 1
+    else:
+        for row in rows:
+            first[key[row] - low + 1] += 1
     for cell in range(1, len(first)):
         first[cell] += first[cell - 1]
     out = np.empty_like(rows)
@@ -198,16 +206,6 @@ def _roll(
         sums[2, at] += total[row]
         own += abs(float(total[row]))
         largest = max(largest, own)
-    n = at + 1
-    timed_rows = n if timed else 0
-    return (
-        who[:n].copy(),
-        when[:n].copy(),
-        since[:n].copy(),
-        sums[0, :n].copy(),
-        sums[1, :n].copy(),
-        sums[2, :n].copy(),
-        moment[:timed_rows].copy(),
-        last[:timed_rows].copy(),
-        largest,
-    )
+    n, timed_rows = at + 1, at + 1 if timed else 0
+    found = who[:n], when[:n], since[:n], sums[0, :n], sums[1, :n], sums[2, :n], moment[:timed_rows], last[:timed_rows]
+    return *found, largest

@@ -41,7 +41,7 @@ class Scratch:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Keep the rows. Raises OSError when the disk is full."""
-        order = counting_sort(np.arange(batch.num_rows), np.array(batch["code"]))
+        order = counting_sort(np.arange(batch.num_rows, dtype=np.int32), np.array(batch["code"]))
         batch = batch.take(pa.array(order))
         self.rows += batch.num_rows
         if self._space.left > 0:

@@ -49,11 +49,10 @@ def _fill(
     stream = Stream(activity, wanted, int(customer[-1]) + 1 if len(customer) else 0)
     for first, end in _chunks(customer):
         facts = Facts(stream, customer[first:end], as_of[first:end], out[:, first:end])
-        for column, (name, days) in enumerate(measures):
-            if name not in PLAIN:
-                out[column, first:end] = _FORMULAS[name](facts, days)
-        for column, equal in wanted.same.items():
-            out[column, first:end] = out[equal, first:end]
+        for name, (rows, days) in wanted.formulas.items():
+            out[rows, first:end] = _FORMULAS[name](facts, *days)
+        for row, equal in wanted.same.items():
+            out[row, first:end] = out[equal, first:end]
 
 
 def _chunks(customer: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -73,61 +72,60 @@ def seats_used(
     return np.divide(users, seats, out=np.full(len(users), np.nan), where=seats > 0)
 
 
-def _mean(facts: Facts, days: int) -> np.ndarray:
-    number = facts.at(facts.valued, days)
-    return np.where(number == 0, np.nan, facts.at(facts.total, days) / 1e6 / np.maximum(number, 1))
+def _mean(facts: Facts, *days: int) -> np.ndarray:
+    number = facts.at(facts.valued, *days)
+    return np.where(number == 0, np.nan, facts.at(facts.total, *days) / 1e6 / np.maximum(number, 1))
 
 
-def _trend(facts: Facts, days: int) -> np.ndarray:
-    now, both = facts.at(facts.count, days), facts.at(facts.count, 2 * days)
+def _trend(facts: Facts, *days: int) -> np.ndarray:
+    now, both = facts.at(facts.count, *days), facts.at(facts.count, *(2 * one for one in days))
     return np.log((now + 1) / (both - now + 1))
 
 
-def _spike(facts: Facts, days: None) -> np.ndarray:
+def _spike(facts: Facts, *days: int) -> np.ndarray:
     now, past = facts.weeks[0], facts.weeks[1:]
-    return (now - past.mean(axis=0)) / np.sqrt(past.var(axis=0) + 1)
+    mean = past.sum(axis=0) / WEEKS
+    off = past - mean
+    return (now - mean) / np.sqrt((off * off).sum(axis=0) / WEEKS + 1)
 
 
-def _slope(facts: Facts, days: None) -> np.ndarray:
+def _slope(facts: Facts, *days: int) -> np.ndarray:
     """Least squares over x = 0, −1 … −7: Σ (x − mean) · count / Σ (x − mean)², both doubled to stay whole."""
     x = np.arange(WEEKS - 1, -WEEKS, -2)
     return 2 * (x @ facts.weeks[:WEEKS]) / (x @ x)
 
 
-def _decline_weeks(facts: Facts, days: None) -> np.ndarray:
+def _decline_weeks(facts: Facts, *days: int) -> np.ndarray:
     fewer = facts.weeks[:-1] < facts.weeks[1:]
     return np.logical_and.accumulate(fewer, axis=0).sum(axis=0)
 
 
-def _new_users(facts: Facts, days: int) -> np.ndarray:
-    return facts.distinct[-1] - facts.entity_window(facts.seen_before, days)
-
-
-def _key_user_quiet(facts: Facts, days: None) -> np.ndarray:
+def _key_user_quiet(facts: Facts, *days: int) -> np.ndarray:
     return np.where(facts.busiest == kernel.NONE, np.nan, facts.key[1] - facts.busiest)
 
 
-def _change(facts: Facts, days: None) -> np.ndarray:
+def _change(facts: Facts, *days: int) -> np.ndarray:
     last, before, rated = facts.rating
     return np.where(rated > 1, (last - before) / 1e6, np.nan)
 
 
+# A row for each of the windows, or one row where a measure has none.
 _FORMULAS: dict[str, Callable] = {
     "mean": _mean,
-    "distinct": lambda facts, days: facts.entity_window(facts.distinct, days),
-    "new_users": _new_users,
+    "distinct": lambda facts, *days: facts.of_entities(facts.distinct, *days),
+    "new_users": lambda facts, *days: facts.distinct[-1] - facts.of_entities(facts.seen_before, *days),
     "trend": _trend,
-    "recency": lambda facts, days: facts.recency,
-    "tenure": lambda facts, days: np.where(facts.latest == kernel.NONE, np.nan, facts.key[1] - facts.first),
-    "gap": lambda facts, days: facts.gap,
-    "gap_ratio": lambda facts, days: facts.recency / facts.gap,
+    "recency": lambda facts, *days: facts.recency,
+    "tenure": lambda facts, *days: np.where(facts.latest == kernel.NONE, np.nan, facts.key[1] - facts.first),
+    "gap": lambda facts, *days: facts.gap,
+    "gap_ratio": lambda facts, *days: facts.recency / facts.gap,
     "spike": _spike,
     "slope": _slope,
     "decline_weeks": _decline_weeks,
     "key_user_quiet": _key_user_quiet,
-    "last": lambda facts, days: np.where(facts.rating[2] > 0, facts.rating[0] / 1e6, np.nan),
+    "last": lambda facts, *days: np.where(facts.rating[2] > 0, facts.rating[0] / 1e6, np.nan),
     "change": _change,
-    "open": lambda facts, days: facts.opened[0],
-    "oldest_open_days": lambda facts, days: facts.opened[1],
+    "open": lambda facts, *days: facts.opened[0],
+    "oldest_open_days": lambda facts, *days: facts.opened[1],
 }
 MEASURES = frozenset(_FORMULAS) | PLAIN.keys()
