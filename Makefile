@@ -104,6 +104,7 @@ test: $(TESTING)
 
 bench: $(TESTING)
 	@$(RUN) benchmarks
+	@$(RUN) benchmarks.online
 
 clean:
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,6 @@
 """The doors of the feature room: check | update | snapshot | catalogue."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import pyarrow.parquet as parquet
 from features import catalogue, config, events, facts, snapshot, store
 from features.calendar import number
 from features.checks import quality
-from features.command import DONE, REFUSED, Answer, Door, progress, say
+from features.command import DONE, REFUSED, Answer, Door, appearing, progress, say
 from features.data_config import workspace
 from features.errors import ConfigError
 from features.ledger import Late
@@ -90,10 +89,8 @@ def make(chosen: argparse.Namespace) -> Answer:
 
 def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:
     """Write the parts as one Parquet file, which appears whole or not at all; returns its rows and content hash."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hashes, rows, writer = snapshot.ContentHash(), 0, None
+    hashes, rows, writer = snapshot.ContentHash(), 0, None
+    with appearing(path, "--out") as half:
         for part in parts:
             writer = writer or parquet.ParquetWriter(half, part.schema)
             writer.write_table(part)
@@ -101,12 +98,7 @@ def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:
             rows += part.num_rows
         if writer:
             writer.close()
-        os.replace(half, path)
-        return rows, hashes.hex()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from None
-    finally:
-        half.unlink(missing_ok=True)
+    return rows, hashes.hex()
 
 
 def show(chosen: argparse.Namespace) -> Answer:

@@ -106,12 +106,23 @@ _OWN = {
 }
 
 
+# What a snapshot holds beside its features.
+SIDE = ("customer_id", "unit", "as_of", "outcome", "name", "owner", "renewal", "last_contact")
+
+
 def features(config: SnapshotConfig) -> tuple[Feature, ...]:
     """The features of a configuration, in the order of the snapshot's columns.
 
-    Raises ConfigError when an entry of ``exclude`` matches no feature.
+    Raises ConfigError when an entry of ``exclude`` matches no feature, or when two columns would have one name.
     """
     every = (*_of_streams(config), *_of_customers(config))
+    taken = set(SIDE)
+    for feature in every:
+        if feature.name in taken:
+            raise ConfigError(
+                f"data.yaml: {feature.name}: another column of the snapshot has this name; rename the attribute"
+            )
+        taken.add(feature.name)
     for pattern in config.exclude:
         if not any(fnmatchcase(feature.name, pattern) for feature in every):
             raise ConfigError(f"exclude: {pattern} matches no feature; `python -m features catalogue` lists them")

@@ -6,12 +6,14 @@ Exit codes: 0 done, 1 a check or gate said no, 2 bad input.
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from features.errors import InputError
+from features.errors import ConfigError, InputError
 
 DONE, REFUSED, BAD_INPUT = 0, 1, 2
 Answer = tuple[int, dict[str, Any]]
@@ -50,8 +52,14 @@ class Door:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             code, answer = chosen.run(chosen)
+            if chosen.json:
+                print(json.dumps(answer, ensure_ascii=False, default=str))
+            sys.stdout.flush()
         except InputError as error:
             return _refuse(str(error))
+        except BrokenPipeError:  # whoever read what is printed has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return _refuse(f"{where}{error.strerror or error}; check the path, its permissions and the free space")
@@ -59,10 +67,24 @@ class Door:
             return _refuse(f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
         except KeyboardInterrupt:
             print("stopped; nothing half-made is kept", file=sys.stderr)
-            return 130
-        if chosen.json:
-            print(json.dumps(answer, ensure_ascii=False, default=str))
+            return 128 + signal.SIGINT
         return code
+
+
+@contextmanager
+def appearing(path: Path, option: str) -> Iterator[Path]:
+    """Where to write a file that then appears whole or not at all. Raises ConfigError when it cannot be written."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is a folder or a device, not a file; choose another {option}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield half
+        os.replace(half, path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror or error}); choose another {option}") from None
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _refuse(message: str) -> int:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -192,7 +193,20 @@ def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     convert = pa.csv.ConvertOptions(**types, strings_can_be_null=True, quoted_strings_can_be_null=False)
     with backend.con.cursor() as cursor, cursor.copy(f"copy ({backend.compile(table)}) to stdout (format csv)") as rows:
         for chunk in _chunks(rows):
-            yield from pa.csv.read_csv(pa.BufferReader(chunk), read, parse, convert).to_batches()
+            try:
+                made = pa.csv.read_csv(pa.BufferReader(chunk), read, parse, convert)
+            except pa.ArrowInvalid as error:
+                raise _told_plainly(error, schema.names) from None
+            yield from made.to_batches()
+
+
+def _told_plainly(error: pa.ArrowInvalid, names: list[str]) -> pa.ArrowInvalid:
+    """The server has moments that no other engine has: infinity, years before Christ and after 9999."""
+    found = re.search(r"column #(\d+): .* to (timestamp|date)[^:]*: invalid value '([^']*)'", str(error))
+    if not found:
+        return error
+    where, what = names[int(found[1])], found[3]
+    return pa.ArrowInvalid(f"{where}: {what} is no date or time stamp of the years 1 to 9999; use null instead")
 
 
 def _chunks(rows: Any) -> Iterator[bytearray]:

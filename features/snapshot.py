@@ -22,7 +22,6 @@ from features.population import Spine
 from features.snapshot_config import SnapshotConfig
 from features.subscriptions import Subscriptions
 
-SIDE = ("name", "owner", "renewal", "last_contact")
 Then = Callable[[pa.Table], pa.Table]
 _OF_STREAMS = {measure.name for measure in catalogue.MEASURES}
 

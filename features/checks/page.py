@@ -1,6 +1,5 @@
 """The checks as one self-contained page, in English or Japanese: verdict, findings, pictures."""
 
-import os
 from collections.abc import Iterator
 from datetime import date
 from html import escape
@@ -12,8 +11,8 @@ import pandas as pd
 from features.checks import charts, findings
 from features.checks.findings import Finding, Level
 from features.checks.quality import Report
+from features.command import appearing
 from features.config import Language
-from features.errors import ConfigError
 
 _SIGN: dict[Level, str] = {"ok": "✓", "warning": "▲", "error": "✕"}
 _MARKS = {name: f'<b class="{name}"></b>' for name in ("train", "wait", "test", "horizon", "bar", "bartest")}
@@ -49,14 +48,8 @@ def verdict(report: Report, config: Path, path: Path, lang: Language) -> list[st
 
 def write(text: str, path: Path) -> None:
     """Write the page; it appears whole or not at all. Raises ConfigError when it cannot be written."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(path, "--html") as half:
         half.write_text(text, encoding="utf-8")
-        os.replace(half, path)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --html") from None
 
 
 def _state(report: Report) -> Level:

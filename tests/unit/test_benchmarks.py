@@ -252,6 +252,14 @@ def test_the_whole_benchmark_in_small(tmp_path):
     assert "Equal row by row with ours: polars." in done.stdout
 
 
+def test_online_answers_are_those_of_the_batch(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "benchmarks.online"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    few, many = (json.loads(line) for line in done.stdout.splitlines())
+    assert few["events"] >= 2_000 and few["features"] == 52 < many["features"]
+    assert 0 < few["least_ms"] <= few["median_ms"] <= few["p99_ms"]
+
+
 def test_the_report_gives_ratios_and_growth():
     few = [
         Figure("tsunagi", 2_000_000, 12, 10, 2.0, 3.5, 10**9, "a"),

@@ -7,6 +7,7 @@ import pytest
 from features import catalogue, config, windows
 from features.catalogue import BY_NAME, CUSTOMER_MEASURES, MEASURES
 from features.data_config import Stream
+from features.errors import ConfigError
 from features.snapshot_config import SnapshotConfig
 from tests import company, oracle
 
@@ -56,3 +57,11 @@ def test_seats_used_speaks_of_its_stream_and_days(tmp_path):
 def test_the_page_holds_the_tables_of_the_catalogue():
     tables = catalogue.tables()
     assert tables in DOCS.read_text(encoding="utf-8"), f"docs/measures.md: replace its tables with these:\n{tables}"
+
+
+@pytest.mark.parametrize("name", ["name", "renewal", "customer_id", "outcome", "login_count_7d"])
+def test_an_attribute_cannot_replace_another_column(tmp_path, name):
+    attributes = {name: {"type": "number", "static": True, "column": "seats"}}
+    path = company.configs(tmp_path, {"customers": {"attributes": attributes}})
+    with pytest.raises(ConfigError, match=rf"{name}: another column of the snapshot has this name"):
+        catalogue.features(config.load(path, SnapshotConfig))

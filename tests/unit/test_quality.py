@@ -1,6 +1,8 @@
 """The checks name what is wrong with the data, and pass what is right."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
@@ -573,14 +575,26 @@ def test_the_text_of_a_finding_is_one_line():
         (["check", "CONFIG", "--html", "/proc/none/page.html"], "cannot be written"),
         (["snapshot", "CONFIG", "--as-of", "soon"], "write a date such as 2025-12-01"),
         (["snapshot", "CONFIG", "--out", "/proc/none/table.parquet"], "cannot be written"),
+        (["snapshot", "CONFIG", "--out", "FIFO"], "is a folder or a device, not a file; choose another --out"),
+        (["check", "CONFIG", "--html", "FIFO"], "is a folder or a device, not a file; choose another --html"),
         (["catalogue", "CONFIG", "--set", "x"], "write path=value"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(regular, monkeypatch, capsys, arguments, message):
-    named = {"CONFIG": regular, "DATA": regular.with_name("data.yaml")}
+    fifo = regular.with_name("fifo")
+    os.mkfifo(fifo)
+    named = {"CONFIG": regular, "DATA": regular.with_name("data.yaml"), "FIFO": fifo}
     code, said = run(monkeypatch, capsys, *(named.get(word, word) for word in arguments))
     errors = [line for line in said.err.splitlines() if line.startswith("error:")]
     assert code == 2 and len(errors) == 1 and message in errors[0] and "Traceback" not in said.err
+    assert fifo.is_fifo()
+
+
+def test_a_reader_that_has_gone_is_no_error(regular):
+    command = [sys.executable, "-m", "features", "catalogue", str(regular)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert (running.stderr.read(), running.wait()) == ("", 128 + signal.SIGPIPE)
 
 
 def test_a_data_yaml_names_the_models_beside_it(regular, monkeypatch, capsys):
