@@ -1,6 +1,7 @@
 """The doors of the feature room: check | update | snapshot | catalogue."""
 
 import argparse
+import glob
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,14 +9,15 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from features import catalogue, config, events, facts, snapshot, store
 from features.calendar import number
 from features.checks import quality
 from features.command import DONE, REFUSED, Answer, Door, appearing, progress, say
-from features.data_config import workspace
-from features.errors import ConfigError
+from features.data_config import Data, workspace
+from features.errors import ConfigError, DataError
 from features.ledger import Late
 from features.snapshot_config import SnapshotConfig
 from features.sources import Source
@@ -30,6 +32,7 @@ def check(chosen: argparse.Namespace) -> Answer:
     progress(f"reading and checking the tables of {settings.data.name} …")
     report = quality.check(settings, today)
     path = chosen.html or workspace(settings.data) / f"check-{chosen.config.stem}.html"
+    _refuse_tables(settings.data, path, "--html", ".html")
     page.write(page.page(report, chosen.config, chosen.lang, today), path)
     if not chosen.json:
         table.show(report, chosen.lang)
@@ -74,17 +77,40 @@ def update(chosen: argparse.Namespace) -> Answer:
 def make(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
     progress(f"reading the tables of {settings.data.name} …")
-    known = facts.read(settings.data, today=settings.data.today())
-    days = [_date(text, settings, known) for text in chosen.as_of] or snapshot.dates(settings, known)
-    progress(f"building {len(days)} as-of dates …")
     out = chosen.out or workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
-    rows, content = write(snapshot.parts(settings, days, known, chosen.labels), out)
+    _refuse_tables(settings.data, out, "--out", ".parquet")
+    known = facts.read(settings.data, today=settings.data.today())
+    days = sorted({_date(text, settings, known) for text in chosen.as_of}) or snapshot.dates(settings, known)
+    when = " to ".join(map(str, dict.fromkeys([days[0], days[-1]]))) if days else ""
+    progress(f"building {len(days)} as-of dates …")
+    rows, content = write(_someone(snapshot.parts(settings, days, known, chosen.labels), when), out)
     features = len(catalogue.features(settings))
-    say(chosen, f"{rows:,} rows × {features} features as of {days[0]} to {days[-1]}: {out}")
+    say(chosen, f"{rows:,} rows × {features} features as of {when}: {out}")
     say(chosen, f"content hash {content}")
     say(chosen, f"Next: python -m training train {chosen.config}")
     answer = {"rows": rows, "features": features, "as_of": [str(day) for day in days]}
     return DONE, answer | {"fingerprint": content, "path": str(out)}
+
+
+def _refuse_tables(data: Data, path: Path, option: str, suffix: str) -> None:
+    """Raise ConfigError on a path that is no file of this kind, or a table of the data."""
+    if path.suffix != suffix:
+        raise ConfigError(f"{path}: {option} names a {suffix} file; choose a name that ends so")
+    if data.root is None or data.engine.name != "duckdb":
+        return
+    for name in data.tables():
+        if any(Path(file).resolve() == path.resolve() for file in glob.glob(str(data.root.folder() / name))):
+            raise ConfigError(f"{path}: is the table {name} of data.yaml; choose another {option}")
+
+
+def _someone(parts: Iterator[pa.Table], when: str) -> Iterator[pa.Table]:
+    """The parts. Raises DataError at the end when none of them had a row."""
+    rows = 0
+    for part in parts:
+        rows += part.num_rows
+        yield part
+    if not rows:
+        raise DataError(f"nobody is in the population as of {when}; choose dates within the data")
 
 
 def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:
@@ -93,12 +119,21 @@ def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:
     with appearing(path, "--out") as half:
         for part in parts:
             writer = writer or parquet.ParquetWriter(half, part.schema)
-            writer.write_table(part)
+            writer.write_table(_nulls(part))
             hashes.add(part.to_pandas())
             rows += part.num_rows
         if writer:
             writer.close()
     return rows, hashes.hex()
+
+
+def _nulls(part: pa.Table) -> pa.Table:
+    """The part with null where a number is NaN."""
+    for place, field in enumerate(part.schema):
+        if pa.types.is_floating(field.type):
+            own = part.column(place)
+            part = part.set_column(place, field, pc.if_else(pc.is_nan(own), None, own))
+    return part
 
 
 def show(chosen: argparse.Namespace) -> Answer:

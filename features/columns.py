@@ -33,7 +33,8 @@ _YES, _NO = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
 def key(column: Column, label: str = "") -> Column:
     """An id as a whole number (int64) when its column holds numbers, else as text; blank is null.
 
-    12.0 is 12; a number that is not finite is null. Raises DataError on numbers with a fraction.
+    12.0 is 12, as a number and as text; a number that is not finite is null. Raises DataError on numbers with a
+    fraction.
     """
     kind, name = column.type(), column.get_name()
     if kind.is_floating():
@@ -43,7 +44,13 @@ def key(column: Column, label: str = "") -> Column:
         return column.cast("int64")
     if kind.is_integer() or (kind.is_decimal() and kind.scale == 0 and (kind.precision or 99) <= 18):
         return column.cast("int64")
-    return _trimmed(column) if kind.is_string() else column.cast("string")
+    return _as_id(_trimmed(column)) if kind.is_string() else column.cast("string")
+
+
+def _as_id(plain: Column) -> Column:
+    """12.0, as programs write whole numbers into CSV files that have gaps, is 12."""
+    whole = plain.re_search("^-?[0-9]+[.]0$").ifelse(plain.left(plain.length() - 2), plain)
+    return plain.endswith(".0").ifelse(whole, plain)
 
 
 def text(column: Column) -> Column:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a check or gate said no, 2 bad input.
 """
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -47,6 +48,9 @@ class Door:
 
     def open(self, arguments: Sequence[str] | None = None) -> int:
         """Parse, run, print; returns the exit code."""
+        for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a sign gets a question mark, not a trace
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         chosen = self.parser.parse_args(arguments)
         # OpenMP threads that spin while they wait starve each other on a busy machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -56,15 +60,17 @@ class Door:
                 print(json.dumps(answer, ensure_ascii=False, default=str))
             sys.stdout.flush()
         except InputError as error:
-            return _refuse(str(error))
+            return _refuse(chosen, str(error))
         except BrokenPipeError:  # whoever read what is printed has gone, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            return _refuse(f"{where}{error.strerror or error}; check the path, its permissions and the free space")
+            return _refuse(
+                chosen, f"{where}{error.strerror or error}; check the path, its permissions and the free space"
+            )
         except self.also as error:
-            return _refuse(f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
+            return _refuse(chosen, f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
         except KeyboardInterrupt:
             print("stopped; nothing half-made is kept", file=sys.stderr)
             return 128 + signal.SIGINT
@@ -74,10 +80,10 @@ class Door:
 @contextmanager
 def appearing(path: Path, option: str) -> Iterator[Path]:
     """Where to write a file that then appears whole or not at all. Raises ConfigError when it cannot be written."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is a folder or a device, not a file; choose another {option}")
     half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.exists() and not path.is_file():
-            raise ConfigError(f"{path}: is a folder or a device, not a file; choose another {option}")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield half
         os.replace(half, path)
@@ -87,8 +93,10 @@ def appearing(path: Path, option: str) -> Iterator[Path]:
         half.unlink(missing_ok=True)
 
 
-def _refuse(message: str) -> int:
+def _refuse(chosen: argparse.Namespace, message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
+    if chosen.json:
+        print(json.dumps({"error": message}, ensure_ascii=False))
     return BAD_INPUT
 
 

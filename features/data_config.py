@@ -252,7 +252,7 @@ class Data(Strict):
     @classmethod
     def _zone_exists(cls, zone: str) -> str:
         if zone not in available_timezones():
-            near = difflib.get_close_matches(zone, available_timezones(), 1)
+            near = difflib.get_close_matches(zone, [name for name in available_timezones() if "/" in name], 1)
             raise ValueError(f"no such time zone; use an IANA name such as {near[0] if near else 'Asia/Tokyo'}")
         return zone
 
@@ -308,6 +308,14 @@ class Data(Strict):
         streams = {f"streams.{name}": stream for name, stream in self.streams.items()}
         attributes = {f"customers.attributes.{name}": own for name, own in self.customers.attributes.items()}
         return parts | {path: own.model_dump_json(exclude={"label"}) for path, own in (streams | attributes).items()}
+
+    def tables(self) -> set[str]:
+        """The names of all tables."""
+        customers, streams = self.customers, self.streams.values()
+        attributes = customers.attributes.values()
+        lookups, changes = (stream.lookup for stream in streams), (one.changes for one in attributes)
+        every: list[Any] = [customers, *attributes, *streams, *lookups, *changes, self.subscriptions]
+        return {one.table for one in every if one and one.table}
 
     def today(self) -> date:
         """The local date by the clock: for the doors only."""

@@ -1,6 +1,9 @@
 """Three engines behind one door: DuckDB in this process, a PostgreSQL server, a Spark. Imported when first used."""
 
+import csv
 import glob
+import gzip
+import io
 import os
 import re
 import subprocess
@@ -45,9 +48,19 @@ class Duckdb:
                 self.connection.attach(path, self.attached[path], read_only=True)
             return self.connection.table(inner, database=(self.attached[path], "main"))
         paths = self._existing(name, name)
-        if name.endswith((".csv", ".csv.gz")):
-            return self.connection.read_csv(paths, all_varchar=True, header=True)
-        return self.connection.read_parquet(paths)
+        return self.files(name, paths)
+
+    def files(self, name: str, paths: list[str], **options: str) -> Table:
+        """Some files of a table. Raises DataError on a CSV line that has not as many cells as the header."""
+        if not name.endswith((".csv", ".csv.gz")):
+            return self.connection.read_parquet(paths, **options)
+        dialect = {"all_varchar": True, "header": True, "skip": 0, "delim": _separator(paths[0]), "quote": '"'}
+        try:
+            return self.connection.read_csv(paths, **dialect, escape='"', **options)
+        except Exception:
+            for path in paths:
+                _refuse_ragged(name, path)
+            raise
 
     def _existing(self, name: str, file: str) -> list[str]:
         if not file.endswith((*FILES, ".duckdb")):
@@ -56,6 +69,29 @@ class Duckdb:
         if not paths:
             raise DataError(f"{name}: no such file in {self.folder}; check data.yaml: root and the table's name")
         return paths
+
+
+def _opened(path: str) -> Any:
+    return gzip.open(path) if path.endswith(".gz") else open(path, "rb")
+
+
+def _separator(path: str) -> str:
+    with _opened(path) as file:
+        return max(",;\t|", key=file.readline().decode("utf-8", "replace").count)
+
+
+def _refuse_ragged(name: str, path: str) -> None:
+    """Raise DataError when a line of a CSV file has not as many cells as its header."""
+    with _opened(path) as file, io.TextIOWrapper(file, "utf-8", "replace", newline="") as text:
+        lines = csv.reader(text, delimiter=_separator(path))
+        header = len(next(lines, []))
+        for cells in lines:
+            if cells and len(cells) != header:
+                where = f"{name}: line {lines.line_num} of {Path(path).name}"
+                raise DataError(
+                    f"{where} has {len(cells)} cells, the header has {header}; mend the line, or put a cell that "
+                    "holds the separator in quotes"
+                )
 
 
 class Postgres:
@@ -133,10 +169,14 @@ def _session(spark: Spark, folder: Path) -> Any:
 
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).disabled = True  # it prints the Java trace of every error
-    if SparkSession.getActiveSession() is not None or pyspark.SparkContext._active_spark_context is not None:
+    active = SparkSession.getActiveSession()
+    if ".connect." in type(active).__module__:  # its builder does not know it again
+        return active
+    if active is not None or pyspark.SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate()
     settings: dict[str, Any] = {key: str(value) for key, value in spark.config.items()}
     if spark.remote or os.environ.get("SPARK_REMOTE"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # remote: "local[2]" starts a server here
         builder = SparkSession.builder.remote(spark.remote) if spark.remote else SparkSession.builder
         return builder.config(map=settings).getOrCreate()
     return _started(pyspark, spark.master or os.environ.get("MASTER") or "local[*]", settings, folder)

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from features import columns, events, pushdown
+from features import columns, engines, events, pushdown
 from features.calendar import NEVER
 from features.partition import named
 from features.sources import Source, Table, fetch
@@ -132,7 +132,7 @@ def stamps(source: Source, name: str) -> dict[str, Stamp]:
         return {name: None}
     source.table(name)
     file = name.rpartition(":")[0] if ".duckdb:" in name else name
-    return {path: _stamp(path) for path in sorted(glob.glob(str(source.engine.folder / file)))}
+    return {path: _stamp(path) for path in sorted(glob.glob(os.path.abspath(source.engine.folder / file)))}
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -155,12 +155,8 @@ class _Some:
         self._engine, self._name, self._paths = engine, name, list(paths)
 
     def table(self, name: str) -> Table:
-        if name != self._name:
-            return self._engine.table(name)
-        if name.endswith(".parquet") and hasattr(self._engine, "folder"):
-            return self._engine.connection.read_parquet(self._paths, filename=FILE)
-        if name.endswith((".csv", ".csv.gz")) and hasattr(self._engine, "folder"):
-            return self._engine.connection.read_csv(self._paths, all_varchar=True, header=True, filename=FILE)
+        if name == self._name and name.endswith(engines.FILES) and isinstance(self._engine, engines.Duckdb):
+            return self._engine.files(name, self._paths, filename=FILE)
         return self._engine.table(name)
 
 
@@ -182,7 +178,7 @@ def counted(source: Source, names: Sequence[str], paths: Iterable[str]) -> dict[
     }
     rolled = pushdown.rolled(table.select(id=table[file] if file else columns.always(), **times), source.data, label)
     found = fetch(rolled.group_by(["id", "known"]).aggregate(rows=rolled["count"].sum()), label)
-    counts: dict[str, Days] = {}
+    counts: dict[str, Days] = {path: {} for path in paths}
     for path, day, rows in zip(*(found[name].to_pylist() for name in ("id", "known", "rows"))):
-        counts.setdefault(path if file else paths[0], {})[NEVER if day is None else day] = int(rows)
+        counts[path if file else paths[0]][NEVER if day is None else day] = int(rows)
     return counts

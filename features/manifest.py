@@ -10,7 +10,7 @@ from features.calendar import NEVER
 from features.ledger import Ledger
 from features.partition import Partition
 
-NAME, VERSION = "manifest.json", 1
+NAME, VERSION = "manifest.json", 2
 ALL = -(2**31)
 
 

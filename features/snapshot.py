@@ -130,7 +130,7 @@ class Recipe:
 
     def __init__(self, config: SnapshotConfig, as_of: Sequence[date], labels: bool, known: Facts):
         if not as_of:
-            raise DataError("no as-of date; the data are shorter than the longest window")
+            raise DataError("no as-of date; the data are shorter than the longest window or end before as_of.first")
         self.config, self.labels = config, labels
         self.features = catalogue.features(config)
         self.days = np.unique(np.array([number(day) for day in as_of], np.int32))

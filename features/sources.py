@@ -91,5 +91,6 @@ def _reason(error: Exception) -> str:
     """The first thing an engine says, without its traces."""
     java = getattr(error, "java_exception", None)
     text = (java.getMessage() if java is not None else None) or str(error) or type(error).__name__
-    line = next(filter(None, (part.strip() for part in text.splitlines())), type(error).__name__)
+    lines = [*filter(None, (part.strip() for part in text.splitlines())), type(error).__name__]
+    line = f"{lines[0]}: {lines[2]}" if "CSV Error on Line" in lines[0] and len(lines) > 3 else lines[0]
     return line if len(line) <= 240 else line[:239] + "…"

@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import uuid
 import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -156,12 +157,15 @@ class Job:
 
 
 def _united(source: Source, queries: list[str]) -> Any:
-    """One frame of all queries, each with its number."""
+    """One frame of all queries, each with its number.
+
+    No two are equal to Spark: it would take the rows it keeps of older facts, though the tables have changed since.
+    """
     from pyspark.sql.functions import lit
 
-    session = source.engine.session
+    session, own = source.engine.session, lit(uuid.uuid4().hex)
     frames = [session.sql(query).withColumn("sheet", lit(number)) for number, query in enumerate(queries)]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames).filter(own.isNotNull())
 
 
 def _partitions(rows: int, source: Source) -> int:

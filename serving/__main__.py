@@ -46,7 +46,7 @@ def make(chosen: argparse.Namespace) -> Answer:
                 state = "published" if made.published else "unchanged"
                 behind = (config.data.today() - made.as_of).days
                 if behind > daily.FRESH_DAYS:
-                    say(chosen, f"{model}: the tables hold nothing newer than {behind} days")
+                    say(chosen, f"{model}: the newest row of the tables is {behind} days old")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
     except daily.Busy as busy:
         say(chosen, str(busy))

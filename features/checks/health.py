@@ -1,6 +1,7 @@
 """Is what was read sound: usable rows, times in order, every feed alive and as full as before."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 
 import numpy as np
@@ -10,6 +11,7 @@ from features.checks.findings import Finding, level
 from features.facts import Facts, Part
 
 SUSPECT, GRAVE = 0.001, 0.05
+FAR_DAYS, RARE = 3 * 365, 0.01
 _UNUSED = ("without_time", "without_id", "of_unknown_customers")
 KEPT, WEEKS_BEFORE, WEEKS_SINCE, ENOUGH_A_WEEK = 0.6, 8, 52, 50
 
@@ -48,7 +50,19 @@ def time_order(known: Facts) -> list[Finding]:
         if share > SUSPECT:
             values = {"rows": rows, "share": share, "limit": SUSPECT}
             out.append(Finding("time order", level(share > GRAVE), stream, code, values))
-    return out
+    return [*out, *_far_before(known)]
+
+
+def _far_before(known: Facts) -> Iterator[Finding]:
+    """A few rows years before all others: dates that stand for nothing, such as 1970-01-01."""
+    for stream, own in known.calendar.items():
+        gaps = np.flatnonzero(np.diff(own.days) > FAR_DAYS)
+        if len(gaps) == 0:
+            continue
+        rows, share = int(own.counts[: gaps[-1] + 1].sum()), own.counts[: gaps[-1] + 1].sum() / own.counts.sum()
+        if share < RARE:
+            values = {"rows": rows, "oldest": str(day_of(own.days[0])), "others": str(day_of(own.days[gaps[-1] + 1]))}
+            yield Finding("time order", "warning", stream, "far_before", values)
 
 
 def _early(part: Part) -> Counter[tuple[str, str]]:

@@ -173,6 +173,16 @@ def test_customers_may_come_from_a_stream_and_be_fewer_than_partitions(spark, tm
     assert found[0] == found[1]
 
 
+def test_tables_that_changed_are_read_again_while_older_facts_are_held(spark, tmp_path):
+    seen = []
+    for customers in (2, 3):
+        people, logins = company.logins(customers, 2)
+        company.tables(tmp_path, customers=people, logins=logins)
+        known = facts.read(settings_of(tmp_path, SPARK, {}).data)
+        seen.append((known, len(logins)))
+    assert [int(known.calendar["login"].counts.sum()) for known, _ in seen] == [rows for _, rows in seen]
+
+
 def test_a_part_is_worked_on_where_it_is_made(spark, regular):
     own = settings_of(regular, SPARK, {})
     known = facts.read(own.data)

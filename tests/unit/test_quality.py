@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from features import config, facts, snapshot, windows
@@ -111,6 +114,14 @@ def test_one_wrong_date_in_the_future_moves_nothing(regular):
     assert snapshot.dates(own, after) == days
     made = [snapshot.build(own, days, labels=True, known=known).fingerprint for known in (before, after)]
     assert made[0] == made[1]
+
+
+def test_a_date_that_stands_for_nothing_is_named(regular):
+    old = pd.DataFrame({"id": ["c001"], "at": ["1970-01-01"]})
+    rewrite(regular, "logins", lambda rows: pd.concat([rows, old.astype(rows.dtypes)]))
+    told = found(regular, "time order")["warning", "login", "far_before"].values
+    first = pd.read_parquet(regular.parent / "logins.parquet")["at"].sort_values().iloc[1]
+    assert told == {"rows": 1, "oldest": "1970-01-01", "others": str(first.date())}
 
 
 def test_events_before_their_customer_are_named(regular):
@@ -578,16 +589,46 @@ def test_the_text_of_a_finding_is_one_line():
         (["snapshot", "CONFIG", "--out", "FIFO"], "is a folder or a device, not a file; choose another --out"),
         (["check", "CONFIG", "--html", "FIFO"], "is a folder or a device, not a file; choose another --html"),
         (["catalogue", "CONFIG", "--set", "x"], "write path=value"),
+        (["snapshot", "CONFIG", "--out", "."], "--out names a .parquet file; choose a name that ends so"),
+        (["check", "CONFIG", "--html", "page.txt"], "--html names a .html file; choose a name that ends so"),
+        (["snapshot", "CONFIG", "--out", "TABLE"], "is the table logins.parquet of data.yaml; choose another --out"),
+        (["snapshot", "CONFIG", "--as-of", "2035-01-01"], "nobody is in the population as of 2035-01-01"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(regular, monkeypatch, capsys, arguments, message):
-    fifo = regular.with_name("fifo")
+    fifo = regular.with_name("fifo.parquet" if "--out" in arguments else "fifo.html")
     os.mkfifo(fifo)
-    named = {"CONFIG": regular, "DATA": regular.with_name("data.yaml"), "FIFO": fifo}
+    table = regular.with_name("logins.parquet")
+    before = table.read_bytes()
+    named = {"CONFIG": regular, "DATA": regular.with_name("data.yaml"), "FIFO": fifo, "TABLE": table}
     code, said = run(monkeypatch, capsys, *(named.get(word, word) for word in arguments))
     errors = [line for line in said.err.splitlines() if line.startswith("error:")]
     assert code == 2 and len(errors) == 1 and message in errors[0] and "Traceback" not in said.err
-    assert fifo.is_fifo()
+    assert fifo.is_fifo() and table.read_bytes() == before
+
+
+def test_bad_input_is_json_for_machines(regular, monkeypatch, capsys):
+    code, said = run(monkeypatch, capsys, "snapshot", regular, "--as-of", "soon", "--json")
+    assert code == 2 and list(json.loads(said.out)) == ["error"]
+    assert said.err.splitlines()[-1] == "error: " + json.loads(said.out)["error"]
+
+
+def test_an_empty_feature_is_null_in_the_file_and_a_date_counts_once(regular, monkeypatch, capsys):
+    out, first = regular.with_name("made.parquet"), pd.read_parquet(regular.parent / "logins.parquet")["at"].min()
+    early = str((first + timedelta(days=3)).date())  # too early for a gap between two days
+    run(monkeypatch, capsys, "snapshot", regular, "--as-of", early, "--as-of", early, "--out", out)
+    table = pq.read_table(out)
+    assert table.num_rows == len(set(table["customer_id"].to_pylist())) > 0
+    floats = [name for name in table.column_names if pa.types.is_floating(table[name].type)]
+    assert not any(pc.any(pc.is_nan(table[name])).as_py() for name in floats)
+    assert sum(table[name].null_count for name in floats) > 0
+
+
+def test_a_terminal_without_our_signs_gets_no_trace(regular):
+    command = [sys.executable, "-m", "features", "catalogue", str(regular)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0 and done.stderr == b"" and b"?" in done.stdout
 
 
 def test_a_reader_that_has_gone_is_no_error(regular):

@@ -46,6 +46,33 @@ def counts(known):
     return dict(zip(known.customers["id"], found, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("a,2025-03-02", "line 302 of logins.csv has 2 cells, the header has 3"),
+        ("a,b,c,d", "line 302 of logins.csv has 4 cells, the header has 3"),
+    ],
+)
+def test_a_line_of_too_few_or_many_cells_is_named(tmp_path, last, said):
+    company.tables(tmp_path, customers=[{"id": "a"}])
+    csv(tmp_path, "logins.csv", "id,at,value\n" + "a,2025-03-01,1\n" * 300 + f"{last}\n")
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, {"streams": {"login": {"table": "logins.csv"}}})
+
+
+def test_csv_of_other_separators_and_quoted_cells(tmp_path):
+    company.tables(tmp_path, customers=[{"id": "a"}])
+    csv(tmp_path, "logins.csv", '"id";"at";"note"\n' + 'a;2025-03-01;"x;y ""z""\nand more"\n' * 3)
+    assert list(logins(read(tmp_path, {"streams": {"login": {"table": "logins.csv"}}})).count) == [3]
+
+
+def test_ids_that_a_program_wrote_as_decimals_are_whole(tmp_path):
+    csv(tmp_path, "customers.csv", "id\n12\n013\n1.50\n")
+    csv(tmp_path, "logins.csv", "id,at\n12.0,2025-03-01\n,2025-03-01\n1.50,2025-03-01\n13.0,2025-03-01\n")
+    facts = read(tmp_path, {"customers": {"table": "customers.csv"}, "streams": {"login": {"table": "logins.csv"}}})
+    assert facts.lost["login"]["of_unknown_customers"] == 1 and len(logins(facts).day) == 2
+
+
 def test_parquet_csv_and_duckdb_give_the_same_facts(tmp_path):
     company.tables(tmp_path, customers=PEOPLE, logins=LOGINS)
     csv(tmp_path, "customers.csv", "id\na\nb\n")

@@ -105,6 +105,27 @@ def test_a_store_changes_no_number_of_real_logins(datasets):
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_root_named_from_the_folder_one_stands_in(tmp_path, monkeypatch, kind):
+    def put(name: str, days: range) -> None:
+        frame = pd.DataFrame([row for day in days for row in rows(day)])
+        frame.to_csv(f"tables/{name}", index=False) if kind == "csv" else frame.to_parquet(f"tables/{name}")
+
+    (tmp_path / "tables").mkdir()
+    monkeypatch.chdir(tmp_path)
+    company.tables(tmp_path / "tables")
+    own = {"root": "tables", "streams": {"login": LOGIN | {"table": f"logins-*.{kind}"}}}
+    put(f"logins-1.{kind}", range(100))
+    grown = kept(tmp_path, **own)
+    grown.update()
+    put(f"logins-2.{kind}", range(100, 110))  # a new file, then one that grows
+    assert events_in(again(grown)) == 330
+    put(f"logins-2.{kind}", range(100, 120))
+    grown = again(grown)
+    assert events_in(grown) == 360 and grown.late == []
+    assert content(grown.folder) == built_anew(tmp_path, monkeypatch, **own)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_a_store_changes_nothing_of_streams_of_every_kind(tmp_path, kind):
     people, logins = company.logins(customers=12, weeks=20)
     logins = logins.assign(kind=["seen", "paid", "rated"] * (len(logins) // 3) + ["paid"] * (len(logins) % 3))
