@@ -24,6 +24,17 @@ settings.register_profile("interpreted", patient, max_examples=25)
 settings.load_profile("interpreted" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "compiled")
 
 
+TOGETHER = {"engines", "golden", "service"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share what is slow to make (a trained model, a Spark, a service) run one after the other."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def workspace(tmp_path_factory):
     """The workspace of this test run; no test ever writes into the user's own."""
