@@ -2,9 +2,9 @@
 
     python -m benchmarks.online
 
-One customer with about 2,000 events in four streams, as of the end of their year. Asked are the 52 columns of the windows
-benchmark and then every feature that these streams can have. Each answer must equal that of the batch, to the bit.
-Prints one JSON object a question.
+One customer with about 2,000 events in four streams, as of the end of their year. Asked are the 52 columns of the
+windows benchmark and then every feature that these streams can have. Each answer must equal that of the batch, to the
+bit. Prints one JSON object a question.
 """
 
 import argparse
