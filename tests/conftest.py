@@ -27,12 +27,17 @@ settings.load_profile("interpreted" if os.environ.get("NUMBA_DISABLE_JIT") == "1
 TOGETHER = {"engines", "golden", "service"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests that share what is slow to make (a trained model, a Spark, a service) run one after the other."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """On several processes, a folder whose tests share what is slow to make (a Spark, a model) stays on one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0])
+            return file.parent.name if file.parent.name in TOGETHER else file.name
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""The doors of the training room: train | backtest | promote."""
+"""The doors of the training room: train | backtest | compare | promote | rollback."""
 
 import argparse
 import json
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from features import facts
 from features.checks import quality
 from features.command import DONE, REFUSED, Door, progress, say
 from features.config import load
 from features.data_config import workspace
-from features.errors import InputError
-from training.bundle import Bundle, champion, place, save
+from features.snapshot import build, latest
+from training import champions, versus
+from training.bundle import Bundle, give_back, place, save
 from training.bundle import load as load_bundle
 from training.config import TrainConfig
-from training.gate import decide
-from training.info import Info
 
 if TYPE_CHECKING:
     from training.job import Evaluation
@@ -76,11 +76,11 @@ def promote(chosen: argparse.Namespace) -> Answer:
     from training import tracking
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    home, name = workspace(config.data), _name(config)
+    home, name = workspace(config.data), champions.name(config)
     with tempfile.TemporaryDirectory() as folder:
         path = tracking.download(home, name, chosen.version, Path(folder))
         bundle = load_bundle(path)
-        promoted, why = decide(bundle.info, config.gate, _current(home, config.model))
+        promoted, why = champions.decided(config, bundle, chosen.version, Path(folder))
         if promoted:
             place(path, home, config.model)
             tracking.crown(home, name, chosen.version)
@@ -88,6 +88,48 @@ def promote(chosen: argparse.Namespace) -> Answer:
     say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
     card = {"model": config.model, "version": bundle.version, "grade": bundle.info.grade}
     return DONE if promoted else REFUSED, card | {"promoted": promoted, "promotion": why}
+
+
+def rollback(chosen: argparse.Namespace) -> Answer:
+    """Make the champion before the present one the champion again."""
+    from training import tracking
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    home, name = workspace(config.data), champions.name(config)
+    bundle = give_back(home, config.model)
+    registered = champions.registered(home, name, bundle)
+    if registered:
+        tracking.crown(home, name, registered)
+    card = {"model": config.model, "version": bundle.version, "registered": registered, "grade": bundle.info.grade}
+    say(chosen, f"{name}: {bundle.version} is champion again (grade {bundle.info.grade}, registered as {registered})")
+    say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    return DONE, card
+
+
+def compare(chosen: argparse.Namespace) -> Answer:
+    """Two registered versions beside each other: figures, later dates both had not seen, the newest list."""
+    from training import job, tracking
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    home, name = workspace(config.data), champions.name(config)
+    with tempfile.TemporaryDirectory() as folder:
+        names = (chosen.first, chosen.second)
+        bundles = [load_bundle(tracking.download(home, name, own, Path(folder))) for own in names]
+        found = champions.compared(home, name, *names, Path(folder))
+    reason = versus.comparable(*bundles)
+    known = facts.read(config.data, today=config.data.today())
+    newest = build(config, [latest(config, known)], labels=False, known=known).frame
+    contacts = job.contacts(config, newest)
+    become = versus.lists(bundles[0], bundles[1], newest, contacts)
+    for line in versus.told(names, bundles, None if reason else found, become, reason):
+        say(chosen, line)
+    say(chosen, f"Next: python -m training promote {chosen.config} --version {chosen.second}")
+    cards = {
+        own: bundle.info.model_dump(mode="json", include={"grade", "kind", "metrics"})
+        for own, bundle in zip(names, bundles)
+    }
+    both = {"not_comparable": reason, "versus": versus.record(None if reason else found)}
+    return DONE, {"model": config.model, "versions": cards, **both, "lists": versus.record(become)}
 
 
 def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict:
@@ -99,7 +141,7 @@ def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict
     _write(evaluation, bundle, facts, folder)
     kept = tracking.record(
         home=workspace(config.data),
-        name=_name(config),
+        name=champions.name(config),
         params=config.model_dump(mode="json"),
         tags=report.tags(facts, bundle),
         figures=report.figures(facts),
@@ -115,13 +157,16 @@ def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict
 
 def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder: Path) -> None:
     """The files of the run: the bundle, the facts, the folds, the pictures."""
-    from training import evaluate, plots
+    from training import evaluate, plots, tracking
 
     (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
     (folder / "config.json").write_text(evaluation.config.model_dump_json(indent=1))
     pd.concat([evaluation.selection, evaluation.tests]).to_csv(folder / "folds.csv", index=False)
     if bundle:
         save(bundle, folder / "bundle")
+    if bundle and len(evaluation.scored):
+        scored = evaluation.scored[["fold", "customer_id", "unit", "outcome"]]
+        scored.assign(score=evaluation.served_scores).to_parquet(folder / tracking.SCORES, index=False)
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
         plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
@@ -135,25 +180,11 @@ def _promote(config: TrainConfig, bundle: Bundle | None, folder: Path, registere
         return False, "there is nothing to place"
     if config.gate.promote == "never":
         return False, f"gate.promote is never; place it by hand: promote CONFIG --version {registered}"
-    promoted, why = decide(bundle.info, config.gate, _current(home, config.model))
+    promoted, why = champions.decided(config, bundle, registered, folder)
     if promoted:
         place(folder / "bundle", home, config.model)
-        tracking.crown(home, _name(config), registered)
+        tracking.crown(home, champions.name(config), registered)
     return promoted, why
-
-
-def _current(home: Path, model: str) -> Info | None:
-    """The card of the champion; None when there is none, or none that can still be read."""
-    placed = champion(home, model)
-    try:
-        return load_bundle(placed).info if placed else None
-    except InputError as error:
-        progress(f"the champion cannot be read and is replaced: {error}")
-        return None
-
-
-def _name(config: TrainConfig) -> str:
-    return f"{config.data.name}-{config.model}"
 
 
 def _tell(chosen: argparse.Namespace, answer: dict) -> None:
@@ -180,6 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     example = "configs/saas/churn.yaml"
     door.add("train", train, "choose, grade, refit, record, place", f"train {example} --set holdout=0.2")
     door.add("backtest", backtest, "every candidate on every fold, nothing placed", f"backtest {example}")
+    both = door.add("compare", compare, "two registered versions beside each other", f"compare {example} 3 4")
+    both.add_argument("first", metavar="A", help="a version number of the registry")
+    both.add_argument("second", metavar="B", help="another one")
+    door.add("rollback", rollback, "the champion before this one again", f"rollback {example}")
     by_hand = door.add("promote", promote, "place a registered version", f"promote {example} --version 3")
     by_hand.add_argument("--version", required=True, metavar="N", help="the registry's version number")
     return door.open(arguments)

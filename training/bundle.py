@@ -117,15 +117,32 @@ def place(folder: Path, home: Path, model: str) -> str:
         _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
     load(target)
     pointer = _pointer(home, model)
-    sequence = _pointed(pointer)["sequence"] if pointer.exists() else 0
-    content = {"sha256": bundle.sha256, "model": model, "sequence": sequence + 1}
+    old: dict = _pointed(pointer) if pointer.exists() else {"sha256": bundle.sha256, "sequence": 0, "before": []}
+    before = old["before"] if old["sha256"] == bundle.sha256 else [*old["before"], old["sha256"]]
+    _point(pointer, {"sha256": bundle.sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
+    return bundle.sha256
+
+
+def give_back(home: Path, model: str) -> Bundle:
+    """Make the champion before the present one the champion again. Raises DataError when there is none, or no more."""
+    pointer = _pointer(home, model)
+    old: dict = _pointed(pointer) if pointer.exists() else {"before": []}
+    if not old["before"]:
+        raise DataError(f"{model}: no champion before the present one; promote a registered version instead")
+    *before, sha256 = old["before"]
+    bundle = load(home / "bundles" / sha256)
+    _point(pointer, {"sha256": sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
+    return bundle
+
+
+def _point(pointer: Path, content: dict) -> None:
+    """Replace the pointer, on the disk and as a whole."""
     fresh = pointer.with_suffix(".fresh")
     with fresh.open("w") as file:
         file.write(dump(content))
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(pointer)
-    return bundle.sha256
 
 
 def champion(home: Path, model: str) -> Path | None:
@@ -137,7 +154,8 @@ def champion(home: Path, model: str) -> Path | None:
 def _pointed(pointer: Path) -> dict:
     try:
         content = json.loads(pointer.read_text())
-        return {"sha256": str(content["sha256"]), "sequence": int(content["sequence"])}
+        before = [str(sha256) for sha256 in content.get("before", [])]
+        return {"sha256": str(content["sha256"]), "sequence": int(content["sequence"]), "before": before}
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{pointer.name}: damaged; remove it, then promote or train again") from None
 

@@ -36,8 +36,8 @@ def grade(test: pd.DataFrame) -> Grade:
     95% bound of ΔAP / (1 − AP of the rule) ≥ .10. B: the lower bound of ΔAP > 0. Both: ΔAP > 0 on three
     quarters of the dates, and calibration within the limit of the grade.
     """
-    model, rule = _per_date(test, "score"), _per_date(test, "rule")
-    drawn_model, drawn_rule = _drawn(test)
+    model, rule = per_date(test, "score"), per_date(test, "rule")
+    drawn_model, drawn_rule = drawn(test)
     gain = drawn_model - drawn_rule
     low, high = metrics.interval(gain)
     surplus = metrics.interval(gain / np.maximum(1 - drawn_rule, 1e-9))[0]
@@ -75,15 +75,16 @@ def _failures(f: dict[str, float], letter: str) -> list[str]:
     return failures
 
 
-def _per_date(test: pd.DataFrame, column: str) -> np.ndarray:
+def per_date(test: pd.DataFrame, column: str) -> np.ndarray:
+    """Average precision of a column of scores on each date, oldest first."""
     return np.array([
         metrics.average_precision(part["outcome"].to_numpy(), part[column].to_numpy())
         for _, part in test.groupby("fold", sort=True)
     ])  # fmt: skip
 
 
-def _drawn(test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrapped average precision of model and rule: the mean over dates with an outcome in the draw."""
+def drawn(test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrapped average precision of ``score`` and of ``rule``: the mean over dates with an outcome in the draw."""
     dates = [np.asarray(rows) for _, rows in sorted(test.groupby("fold").indices.items())]
     outcome = test["outcome"].to_numpy()
     rankings = [

@@ -99,13 +99,14 @@ def evaluate(config: TrainConfig, made: Snapshot, say: Say, compare: bool = Fals
         plan = folds(table.dates, config.span_days, config.as_of.test_dates)
         if not numbers(table.columns):
             raise ConfigError("exclude: no feature is left that a rule could rank by; keep a recency or a count")
-        contacts = _contacts(config, made.frame)
+        capacity = contacts(config, made.frame)
         if not table.varies:
-            return _nothing(config, table, contacts, made.fingerprint, plan)
-        return _evaluate(config, table, contacts, made.fingerprint, plan, say, compare)
+            return _nothing(config, table, capacity, made.fingerprint, plan)
+        return _evaluate(config, table, capacity, made.fingerprint, plan, say, compare)
 
 
-def _contacts(config: TrainConfig, frame: pd.DataFrame) -> int:
+def contacts(config: TrainConfig, frame: pd.DataFrame) -> int:
+    """The team's capacity in one period, over all owners in the frame."""
     owners = frame["owner"].nunique() if config.capacity.by == "owner" else 1
     return config.capacity.contacts * max(owners, 1)
 

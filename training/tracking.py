@@ -15,7 +15,7 @@ from training.columns import Column
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-CHAMPION = "champion"
+CHAMPION, SCORES = "champion", "scores.parquet"
 BATCH = 100
 QUIET = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -85,6 +85,30 @@ def download(home: Path, name: str, registered: str, folder: Path) -> Path:
         except mlflow.exceptions.MlflowException:
             raise DataError(f"{name} has no version {registered} in the registry; {_known(name)}") from None
     return Path(path) / "artifacts" / "bundle"
+
+
+def versions(home: Path, name: str) -> dict[str, str]:
+    """The registered versions: number -> the version of its bundle, oldest first."""
+    with _mlflow(home, name):
+        import mlflow
+
+        every = mlflow.MlflowClient().search_model_versions(f"name='{name}'")
+        return {str(own.version): own.tags.get("version", "") for own in sorted(every, key=lambda v: int(v.version))}
+
+
+def scores(home: Path, name: str, registered: str, folder: Path) -> Path | None:
+    """The file of a version's out-of-time scores, copied below ``folder``; None when its run kept none."""
+    with _mlflow(home, name):
+        import mlflow
+
+        run_id = mlflow.MlflowClient().get_model_version(name, registered).run_id
+        try:
+            path = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=f"report/{SCORES}", dst_path=str(folder)
+            )
+            return Path(path)
+        except (mlflow.exceptions.MlflowException, OSError):
+            return None
 
 
 def _known(name: str) -> str:

@@ -117,6 +117,34 @@ def test_promote_of_an_unknown_version_says_which_there_are(trained, path, capsy
     assert "tiny-churn has no version 99 in the registry; it has 1" in said(capsys)[1]
 
 
+def test_compare_shows_figures_common_dates_and_the_list(trained, path, capsys):
+    version = trained[0]["registered"]
+    assert main(["compare", str(path), version, version, "--json"]) == 0
+    answer = json.loads(said(capsys)[0][-1])
+    assert answer["not_comparable"] is None and answer["versus"]["gain"] == 0 and answer["versus"]["dates"] == 4
+    assert answer["lists"]["same"] == answer["lists"]["contacts"] > 0 == answer["lists"]["other_reason"]
+    assert main(["compare", str(path), version, version]) == 0
+    lines = said(capsys)[0]
+    assert len([line for line in lines if line.startswith(f"version {version}: ")]) == 2
+    assert lines[-1] == f"Next: python -m training promote {path} --version {version}"
+    assert main(["compare", str(path), version, "99"]) == 2
+    assert "no version 99 in the registry" in said(capsys)[1]
+
+
+def test_an_equal_challenger_takes_the_place_and_rollback_gives_it_back(trained, path, capsys):
+    home, answer = workspace(load(path, TrainConfig).data), trained[0]
+    assert main(["promote", str(path), "--version", answer["registered"]]) == 0
+    first = load_bundle(champion(home, "churn")).version
+    assert main(["train", str(path), "--set", "gate.promote=auto", "--set", "capacity.contacts=7", "--json"]) == 0
+    fresh = json.loads(said(capsys)[0][-1])
+    assert "on 4 dates both had not seen: champion" in fresh["promotion"]
+    assert load_bundle(champion(home, "churn")).version == fresh["version"] != first
+    assert main(["rollback", str(path), "--json"]) == 0
+    back = json.loads(said(capsys)[0][-1])
+    assert (back["version"], back["registered"]) == (first, answer["registered"])
+    assert load_bundle(champion(home, "churn")).version == first
+
+
 def test_backtest_prints_every_candidate_and_keeps_nothing(trained, path, capsys):
     assert main(["backtest", str(path)]) == 0
     lines, _ = said(capsys)
