@@ -12,7 +12,7 @@ import pandas as pd
 
 from features import facts
 from features.checks import quality
-from features.command import DONE, REFUSED, Door, progress, say
+from features.command import DONE, REFUSED, Door, appearing, progress, say
 from features.config import load
 from features.data_config import workspace
 from features.snapshot import build, latest
@@ -149,19 +149,21 @@ def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict
         folder=folder,
         columns=bundle.info.features if bundle else [],
     )
+    shown = _show(config, folder)
     promoted, why = _promote(config, bundle, folder, kept.registered)
     served = {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
-    run = {"run_id": kept.run_id, "registered": kept.registered}
+    run = {"run_id": kept.run_id, "registered": kept.registered, "report": str(shown)}
     return {**served, "promoted": promoted, "promotion": why, **run}
 
 
 def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder: Path) -> None:
-    """The files of the run: the bundle, the facts, the folds, the pictures."""
-    from training import evaluate, plots, tracking
+    """The files of the run: the bundle, the facts, the folds, the pictures, the pages."""
+    from training import evaluate, page, plots, tracking
 
     (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
     (folder / "config.json").write_text(evaluation.config.model_dump_json(indent=1))
     pd.concat([evaluation.selection, evaluation.tests]).to_csv(folder / "folds.csv", index=False)
+    page.write(evaluation, bundle, folder)
     if bundle:
         save(bundle, folder / "bundle")
     if bundle and len(evaluation.scored):
@@ -170,6 +172,18 @@ def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder:
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
         plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
+
+
+def _show(config: TrainConfig, folder: Path) -> Path:
+    """Put the pages into the workspace; returns the English one. A dot, as a model may be called churn-ja."""
+    from training import page
+
+    home = workspace(config.data)
+    places = {"en": home / f"report-{config.model}.html", "ja": home / f"report-{config.model}.ja.html"}
+    for lang, name in page.FILES.items():
+        with appearing(places[lang], "TSUNAGI_WORKSPACE") as half:
+            half.write_bytes((folder / name).read_bytes())
+    return places["en"]
 
 
 def _promote(config: TrainConfig, bundle: Bundle | None, folder: Path, registered: str | None) -> tuple[bool, str]:
@@ -195,6 +209,7 @@ def _tell(chosen: argparse.Namespace, answer: dict) -> None:
         say(chosen, f"{name:<18} {metric['value']:.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
     _say_grade(chosen, answer)
     say(chosen, f"promoted: {'yes' if answer['promoted'] else 'no'} ({answer['promotion']})")
+    say(chosen, f"report: {answer['report']}")
     if answer["promoted"]:
         say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
     else:

@@ -135,7 +135,7 @@ def fit_candidate(candidate: str, rows: Rows) -> Fitted:
             held[outside] = True
         if min(rows.outcome[held].sum(), (1 - rows.outcome[held]).sum()) >= ENOUGH:
             break
-    return Fitted(fit(None), calibrate(margin[held], rows.outcome[held]))
+    return Fitted(fit(None), calibrate(margin[held], rows.outcome[held], rows.unit[held]))
 
 
 def fit_margin(candidate: str, rows: Rows) -> Trees | Linear:

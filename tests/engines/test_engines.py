@@ -165,10 +165,12 @@ def test_a_server_that_goes_away_is_one_line(postgres, tmp_path, capfd):
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"])
 def test_a_time_that_only_postgres_has_is_one_line(postgres, tmp_path, capfd, kind, value):
-    postgres.psql(f"create table odd (x {kind}); insert into odd values (null), ('{value}')")
-    with pytest.raises(DataError, match=rf"odd: cannot be read \(x: {value[:10]}.* is no date or time stamp") as caught:
-        fetch(Source(data(tmp_path, "postgres")).table("odd"), "odd")
-    postgres.psql("drop table odd")
+    postgres.psql(f"create table beyond (x {kind}); insert into beyond values (null), ('{value}')")
+    with pytest.raises(
+        DataError, match=rf"beyond: cannot be read \(x: {value[:10]}.* is no date or time stamp"
+    ) as caught:
+        fetch(Source(data(tmp_path, "postgres")).table("beyond"), "beyond")
+    postgres.psql("drop table beyond")
     _one_quiet_line(caught, capfd)
 
 

@@ -33,7 +33,7 @@ MODELS = {
 }
 SMALL = ["windows.days=[28,90]"]
 UNSET = pytest.mark.skipif(not os.environ.get("TSUNAGI_DATASETS"), reason="TSUNAGI_DATASETS names no folder")
-RELAX = pytest.param("relax", marks=UNSET)
+RELAX, CDNOW = pytest.param("relax", marks=UNSET), pytest.param("cdnow", marks=UNSET)
 SETS = ["saas", "grocery", RELAX]
 
 

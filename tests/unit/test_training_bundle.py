@@ -150,7 +150,7 @@ def test_placing_makes_a_champion_and_counts_up(tmp_path):
     assert load(champion(home, "churn")).sha256 == first
     second = place(tmp_path / "two", home, "churn")
     pointer = json.loads((home / "champion-churn.json").read_text())
-    assert pointer == {"sha256": second, "model": "churn", "sequence": 2}
+    assert pointer == {"sha256": second, "model": "churn", "sequence": 2, "before": [first]}
     assert load(home / "bundles" / first).sha256 == first
 
 

@@ -1,0 +1,56 @@
+"""Why a training has its grade, in English or Japanese."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from features.config import Language
+from training import grade, job
+from training.job import Evaluation
+
+
+@cache
+def words() -> dict[Language, dict[str, Any]]:
+    """Everything the page says, in both languages."""
+    return yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
+
+
+def passes(figures: dict[str, float]) -> dict[str, dict[str, bool]]:
+    """Each test of a grade, and whether these figures pass it for an A and for a B."""
+    sure = figures["gain_low"] > 0
+    often = figures["dates_better"] >= grade.BETTER_DATES * figures["dates"]
+    true = {letter: figures["ece"] <= limit(figures, letter) for letter in grade.LIMITS}
+    return {
+        "surplus": {"A": figures["surplus_low"] >= grade.SURPLUS, "B": True},
+        "gain": {"A": sure, "B": sure},
+        "dates": {"A": often, "B": often},
+        "ece": true,
+    }
+
+
+def limit(figures: dict[str, float], letter: str) -> float:
+    """The greatest calibration error that this letter allows."""
+    return grade.LIMITS[letter] + figures["ece_of_a_perfect_model"]
+
+
+def why(evaluation: Evaluation, said: dict[str, Any]) -> list[str]:
+    """The reasons of the grade in words: what kept it from the next better letter, or why there was no grading."""
+    found, table = evaluation.grade.figures, evaluation.rows
+    if found:
+        next_better = "B" if evaluation.grade.letter == "C" else "A"
+        failed = [test for test, passed in passes(found).items() if not passed[next_better]]
+        values = found | {"surplus": grade.SURPLUS, "limit": limit(found, next_better)}
+        return [said["why"][test].format(**values) for test in failed or ["passed"]]
+    had = table.customers_with_outcome
+    if table.varies and not job.allowed(evaluation.config.candidates, had):
+        return [said["why"]["few"].format(had=had, least=job.TOO_FEW, more=job.FEW)]
+    return [unscored(evaluation, said)]
+
+
+def unscored(evaluation: Evaluation, said: dict[str, Any]) -> str:
+    """Why no row of a test date has a score."""
+    if evaluation.rows.varies:
+        return said["why"]["untested"]
+    return said["why"]["everyone" if evaluation.rows.customers_with_outcome else "nobody"]
