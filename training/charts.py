@@ -1,38 +1,23 @@
 """The pictures of a training's page: reliability, gains, later dates. Numerals only, so no font is missed."""
 
-import base64
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from features.checks.charts import BLUE, GREY, ORANGE, svg
 from training import metrics
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 POINTS = 400
 _LINES: dict[str, Any] = {
     "score": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "rule": {"color": ORANGE, "linestyle": "--", "marker": "s"},
     "base": {"color": GREY, "linestyle": ":", "marker": "^"},
 }
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tsunagi",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4.5,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-}
+_STYLE = {"lines.linewidth": 1.8, "lines.markersize": 4.5, "grid.color": "#dddddd", "grid.linewidth": 0.6}
 
 
 def reliability(outcome: np.ndarray, scores: np.ndarray) -> str:
@@ -49,7 +34,7 @@ def reliability(outcome: np.ndarray, scores: np.ndarray) -> str:
         axes.set(xlim=(0, top), ylim=(0, top))
         axes.grid()
 
-    return _svg(draw, 7.6, 3.6)
+    return svg(draw, 7.6, 3.6, _STYLE)
 
 
 def gains(scored: pd.DataFrame, contacts: int) -> str:
@@ -75,7 +60,7 @@ def gains(scored: pd.DataFrame, contacts: int) -> str:
         axes.set(xlim=(0, 1.02 * max(last, contacts)), ylim=(0, 1.09))
         axes.grid()
 
-    return _svg(draw, 7.6, 3.2)
+    return svg(draw, 7.6, 3.2, _STYLE)
 
 
 def folds(scored: pd.DataFrame) -> str:
@@ -91,7 +76,7 @@ def folds(scored: pd.DataFrame) -> str:
         axes.set(xlim=(-0.3, len(lines) - 0.7), ylim=(0, 1.12 * lines.max().max()))
         axes.grid(axis="y")
 
-    return _svg(draw, 7.6, 2.6)
+    return svg(draw, 7.6, 2.6, _STYLE)
 
 
 def rankings(scored: pd.DataFrame) -> list[str]:
@@ -120,13 +105,3 @@ def _found(scored: pd.DataFrame, ranking: str) -> np.ndarray:
         curves.append(np.insert(np.cumsum(ordered) / max(ordered.sum(), 1), 0, 0.0))
     shortest = min(map(len, curves))
     return np.mean([curve[:shortest] for curve in curves], axis=0)
-
-
-def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
-    """The picture as the address of an SVG image; its size in inches."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

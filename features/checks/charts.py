@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -45,7 +45,7 @@ def folds(report: Report, mature: list[date]) -> str:
         _dates(axes, min(mature), last)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
 
-    return _svg(draw, 7.6, 0.7 + 0.42 * len(tests))
+    return svg(draw, 7.6, 0.7 + 0.42 * len(tests))
 
 
 def _fold(axes: Axes, row: int, trains: list[date], test: date, report: Report) -> None:
@@ -78,7 +78,7 @@ def stream(report: Report, name: str) -> str:
         axes.set_ylim(0, 1.08 * top)
         _dates(axes, *report.span, 3)
 
-    return _svg(draw, 3.1, 1.25)
+    return svg(draw, 3.1, 1.25)
 
 
 def silent(report: Report) -> str | None:
@@ -106,7 +106,7 @@ def silent(report: Report) -> str | None:
         _dates(axes, dates[0], dates[-1])
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
 
-    return _svg(draw, 7.6, 2.2)
+    return svg(draw, 7.6, 2.2)
 
 
 def outcomes(report: Report, mature: list[date]) -> str:
@@ -130,7 +130,7 @@ def outcomes(report: Report, mature: list[date]) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
-    return _svg(draw, 7.6, 2.2)
+    return svg(draw, 7.6, 2.2)
 
 
 def _small(bars: pd.Series) -> float:
@@ -148,9 +148,9 @@ def _dates(axes: Axes, first: date, last: date, ticks: int = 7) -> None:
     axes.set_xticks([_number(day) for day in shown], [str(day)[: 7 if months else 10] for day in shown])
 
 
-def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
-    """The picture as the address of an SVG image; its size in inches."""
-    with matplotlib.rc_context(_STYLE):
+def svg(draw: Callable[[Axes], None], width: float, height: float, more: Mapping[str, Any] | None = None) -> str:
+    """The picture as the address of an SVG image; its size in inches. more: settings of matplotlib beside ours."""
+    with matplotlib.rc_context(_STYLE | dict(more or {})):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
         file = io.BytesIO()
