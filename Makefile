@@ -69,7 +69,7 @@ $(READY): pyproject.toml constraints.txt
 # What only the tests and benchmarks need: a PostgreSQL and a Spark among it.
 $(TESTING): $(READY)
 	@echo 'Installing what the tests need'
-	@$(call install,grocery$(comma)postgres$(comma)spark$(comma)test)
+	@$(call install,grocery$(comma)dask$(comma)postgres$(comma)spark$(comma)test)
 	@touch $@
 
 workspace/saas/data/truth.parquet: | $(READY)

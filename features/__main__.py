@@ -19,6 +19,7 @@ from features.command import DONE, REFUSED, Answer, Door, appearing, progress, s
 from features.data_config import Data, workspace
 from features.errors import ConfigError, DataError
 from features.ledger import Late
+from features.ready_config import Table
 from features.snapshot_config import SnapshotConfig
 from features.sources import Source
 
@@ -28,6 +29,8 @@ def check(chosen: argparse.Namespace) -> Answer:
 
     _refuse_tables_alone(chosen.config)
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    if isinstance(settings.data, Table):
+        return _check_table(chosen, settings)
     today = settings.data.today()
     progress(f"reading and checking the tables of {settings.data.name} …")
     report = quality.check(settings, today)
@@ -42,6 +45,23 @@ def check(chosen: argparse.Namespace) -> Answer:
     return DONE if report.passed else REFUSED, {"passed": report.passed, "findings": told, "page": str(path)}
 
 
+def _check_table(chosen: argparse.Namespace, settings: SnapshotConfig) -> Answer:
+    """The checks of a ready-made table; they make no page."""
+    from features.checks import ready_made, table
+
+    report = ready_made.check(settings, progress)
+    if not chosen.json:
+        table.show(report, chosen.lang)
+    say(chosen, f"Next: python -m {'training train' if report.passed else 'features check'} {chosen.config}")
+    told = [finding.record(chosen.lang) for finding in report.findings]
+    return DONE if report.passed else REFUSED, {"passed": report.passed, "findings": told, "page": None}
+
+
+def _refuse_ready_made(data: Data) -> None:
+    if isinstance(data, Table):
+        raise ConfigError(f"data.yaml: table: {data.table} has its own features; there is nothing to make of events")
+
+
 def _refuse_tables_alone(path: Path) -> None:
     """Raise ConfigError on a data.yaml, naming the models beside it."""
     content = config.read(path)
@@ -54,6 +74,7 @@ def _refuse_tables_alone(path: Path) -> None:
 def update(chosen: argparse.Namespace) -> Answer:
     _refuse_tables_alone(chosen.config)
     data = config.load(chosen.config, SnapshotConfig, chosen.set).data
+    _refuse_ready_made(data)
     if data.store is None:
         raise ConfigError("data.yaml: store: this key is missing; add store: {horizon_days: 3} to keep daily activity")
     source, told, late = Source(data), dict[str, dict[str, int]](), list[Late]()
@@ -76,6 +97,7 @@ def update(chosen: argparse.Namespace) -> Answer:
 
 def make(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    _refuse_ready_made(settings.data)
     progress(f"reading the tables of {settings.data.name} …")
     out = chosen.out or workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
     _refuse_tables(settings.data, out, "--out", ".parquet")
@@ -138,6 +160,7 @@ def _nulls(part: pa.Table) -> pa.Table:
 
 def show(chosen: argparse.Namespace) -> Answer:
     settings = config.load(chosen.config, SnapshotConfig, chosen.set)
+    _refuse_ready_made(settings.data)
     own = catalogue.features(settings)
     width = max(len(feature.name) for feature in own)
     rows = []

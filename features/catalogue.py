@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from features import buying
 from features.data_config import Stream
 from features.errors import ConfigError
 from features.snapshot_config import SnapshotConfig
@@ -107,7 +108,10 @@ _OWN = {
 
 
 # What a snapshot holds beside its features.
-SIDE = ("customer_id", "unit", "as_of", "outcome", "name", "owner", "renewal", "last_contact")
+SIDE = (
+    *("customer_id", "unit", "as_of", "outcome", "name", "owner", "renewal", "last_contact"),
+    *("contacted", "event_day", "followed_days", *buying.COLUMNS),
+)
 
 
 def features(config: SnapshotConfig) -> tuple[Feature, ...]:

@@ -30,8 +30,10 @@ class Door:
         self.parser = argparse.ArgumentParser(prog=f"python -m {room}", description=about)
         self.commands = self.parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(self, name: str, run: Command, about: str, example: str, config: bool = True) -> argparse.ArgumentParser:
-        """A command with ``CONFIG``, ``--set`` and ``--json``; returns its parser for more arguments."""
+    def add(
+        self, name: str, run: Command, about: str, example: str, config: bool = True, needed: bool = True
+    ) -> argparse.ArgumentParser:
+        """A command with ``CONFIG``, ``needed`` or not, ``--set`` and ``--json``; returns its parser for more."""
         parser = self.commands.add_parser(
             name,
             help=about,
@@ -40,7 +42,8 @@ class Door:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if config:
-            parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file below configs/")
+            number: dict[str, Any] = {} if needed else {"nargs": "?"}
+            parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file below configs/", **number)
             parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override one value")
         parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         parser.set_defaults(run=run)

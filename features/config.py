@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from features.errors import ConfigError
@@ -22,10 +22,11 @@ M = TypeVar("M", bound="Strict")
 class Strict(BaseModel):
     """Base of every section: frozen, and an unknown key is refused with the keys there are.
 
-    ``others``: keys of the same file that another room reads.
+    ``others``: keys of the same file that another room reads. ``hidden``: fields that a YAML does not give.
     """
 
     others: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -33,13 +34,24 @@ class Strict(BaseModel):
     def _known_keys_only(cls, section: Any) -> Any:
         if not isinstance(section, Mapping):
             return section
+        allowed = [name for name in cls.model_fields if name not in cls.hidden]
         for key in section:
-            if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, 1)
+            if key not in allowed:
+                near = difflib.get_close_matches(str(key), allowed, 1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
-                known = ", ".join(cls.model_fields)
+                known = ", ".join(allowed)
                 raise PydanticCustomError("unknown_key", "{key}", {"key": str(key), "hint": hint, "known": known})
         return section
+
+    @field_validator("data", mode="before", check_fields=False)
+    @classmethod
+    def _one_table_alone(cls, section: Any) -> Any:
+        """A section ``data`` that names one ``table`` is a ready-made feature table, not tables of events."""
+        if not (isinstance(section, Mapping) and "table" in section):
+            return section
+        from features.ready_config import Table  # is a section itself, and so cannot be known before this file
+
+        return Table.model_validate(section)
 
 
 class _Yaml(yaml.SafeLoader):
@@ -87,14 +99,27 @@ def load(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
     if "data" in model.model_fields and isinstance(content.get("data"), str):
         data_file = path.parent / content["data"]
         content["data"] = read(data_file)
+    _include(content, "settings", path.parent)
     for override in overrides:
         _set(content, override)
+    _include(content, "settings", Path())
     elsewhere = set(model.others) - set(model.model_fields)
     content = {key: value for key, value in content.items() if key not in elsewhere}
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(_say(path, data_file, detail) for detail in error.errors())) from None
+
+
+def _include(content: dict, key: str, folder: Path) -> None:
+    """Where a section is the path of a file, the section of that name in it."""
+    if not isinstance(content.get(key), str):
+        return
+    path = folder / content[key]
+    found = read(path)
+    if key not in found:
+        raise ConfigError(f"{path}: holds no `{key}`; its keys are {', '.join(found)}")
+    content[key] = found[key]
 
 
 def _set(content: dict, override: str) -> None:
@@ -113,8 +138,8 @@ def _set(content: dict, override: str) -> None:
 
 
 def _say(path: Path, data_file: Path, detail: ErrorDetails) -> str:
-    tags = {"inactivity", "subscription_end", "event", "increase"}
-    where = [str(part) for i, part in enumerate(detail["loc"]) if not (i == 1 and part in tags)]
+    tagged = detail["loc"][:1] == ("outcome",)  # the second part is the kind, which is no key
+    where = [str(part) for i, part in enumerate(detail["loc"]) if not (i == 1 and tagged)]
     file = path.name
     if where[:1] == ["data"] and data_file != path:
         where, file = where[1:], data_file.name

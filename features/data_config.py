@@ -180,7 +180,19 @@ class Subscriptions(Strict):
     notice: str | None = None
     value: str | None = None
     renewal: str | None = None
+    reason: str | None = None
+    involuntary: tuple[str, ...] = ()
     grace_days: Wait = 0
+
+    @model_validator(mode="after")
+    def _reasons_are_told_apart(self) -> "Subscriptions":
+        if (self.reason is None) != (not self.involuntary):
+            raise ValueError("give both or neither: `reason`, a column, and `involuntary`, its values for payment")
+        return self
+
+    def meaning(self) -> str:
+        """As text; a reason that is not named leaves no trace, so that older models still fit."""
+        return self.model_dump_json(exclude=None if self.reason else {"reason", "involuntary"})
 
 
 class Lookup(Strict):
@@ -303,7 +315,7 @@ class Data(Strict):
             "customers": self.customers.model_dump_json(
                 include={"table", "from_stream", "id", "parent", "known_from", "seats"}
             ),
-            "subscriptions": self.subscriptions.model_dump_json() if self.subscriptions else "none",
+            "subscriptions": self.subscriptions.meaning() if self.subscriptions else "none",
         }
         streams = {f"streams.{name}": stream for name, stream in self.streams.items()}
         attributes = {f"customers.attributes.{name}": own for name, own in self.customers.attributes.items()}

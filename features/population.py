@@ -10,14 +10,15 @@ from features.facts import Part
 from features.snapshot_config import Population, Seen
 from features.subscriptions import Subscriptions
 
-LEAVING, OPTED_OUT = "already_leaving", "opted_out"
+LEAVING, OPTED_OUT, TOO_NEW = "already_leaving", "opted_out", "not_enough_history"
 
 
 @dataclass(frozen=True)
 class Spine:
     """Keys sorted by customer and day: codes and day numbers, int32 (k,).
 
-    left_out: those in sight but not at risk, with the ``status`` of each, object (k,): already_leaving or opted_out.
+    left_out: those in sight but not at risk, with the ``status`` of each, object (k,): already_leaving, opted_out, or
+    not_enough_history, known for fewer days than ``min_tenure_days``.
     """
 
     customer: np.ndarray
@@ -37,12 +38,12 @@ def spine(population: Population, part: Part, days: np.ndarray) -> Spine:
         inside, leaving = _subscribed(part.subscriptions, len(people), days)
     since = first_known(people, part.subscriptions)
     inside &= people["known_from"].to_numpy()[:, None] < days
-    inside &= days - since[:, None] >= population.min_tenure_days
+    new = days - since[:, None] < population.min_tenure_days
     refused = people["opted_out"].to_numpy()
-    customer, date = np.nonzero(inside & (leaving | refused[:, None]))
-    status = np.where(refused[customer], OPTED_OUT, LEAVING).astype(object)
+    customer, date = np.nonzero(inside & (leaving | new | refused[:, None]))
+    status = np.select([refused[customer], leaving[customer, date]], [OPTED_OUT, LEAVING], TOO_NEW).astype(object)
     left_out = Spine(customer.astype(np.int32), days[date], status=status)
-    customer, date = np.nonzero(inside & ~leaving & ~refused[:, None])
+    customer, date = np.nonzero(inside & ~leaving & ~new & ~refused[:, None])
     return Spine(customer.astype(np.int32), days[date], left_out)
 
 

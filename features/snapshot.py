@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features import catalogue, facts, population, windows
+from features import buying, catalogue, contacts, facts, population, windows
 from features import labels as outcomes
 from features.calendar import NEVER, as_of_dates, day_of, number
 from features.catalogue import Feature
@@ -30,8 +30,9 @@ _OF_STREAMS = {measure.name for measure in catalogue.MEASURES}
 class Snapshot:
     """The rows of a population over dates, ordered by as_of and customer_id.
 
-    frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature; only with labels),
-    name, owner, renewal, last_contact, and one column per feature: float64, or text for a category; NaN is null.
+    frame: customer_id, unit (parent, else customer), as_of, outcome (1, 0, NaN while immature) and contacted (see
+    ``contacts``) with labels only, event_day and followed_days (see ``labels``) with a curve, name, owner, renewal,
+    last_contact, and one column per feature: float64, or text for a category; NaN is null.
     left_out: customer_id, as_of, status of those in sight but not at risk (already_leaving, opted_out).
     """
 
@@ -136,19 +137,27 @@ class Recipe:
         self.days = np.unique(np.array([number(day) for day in as_of], np.int32))
         self.observed = NEVER
         if labels:
-            self.observed = outcomes.observed_until(config, known.calendar, known.subscriptions, known.today)
+            self.observed = outcomes.observed_until(config, known)
 
     def piece(self, part: Part) -> tuple[pa.Table, pa.Table]:
         """The rows of a part's customers, and those in sight but not at risk."""
         spine = population.spine(self.config.population, part, self.days)
-        customer, day, outcome = spine.customer, spine.day, None
+        customer, day, told = spine.customer, spine.day, dict[str, np.ndarray]()
         if self.labels:
-            outcome, in_gap = outcomes.of(self.config, part, customer, day, self.observed)
-            customer, day, outcome = customer[~in_gap], day[~in_gap], outcome[~in_gap]
+            told, kept = self._told(part, customer, day)
+            customer, day = customer[kept], day[kept]
         keys = Keys(self.config, part, self.days, customer, day)
         columns = keys.names("customer_id", "unit") | {"as_of": _dates(day)}
-        columns |= {} if outcome is None else {"outcome": outcome}
-        return pa.table(columns | keys.side() | keys.measured(self.features)), self._left_out(part, spine)
+        return pa.table(columns | told | keys.side() | keys.measured(self.features)), self._left_out(part, spine)
+
+    def _told(self, part: Part, customer: np.ndarray, day: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """What the outcome says of each row that is kept, and which are: those without one inside the gap."""
+        found = outcomes.of(self.config, part, customer, day, self.observed)
+        told = {"outcome": found.outcome, "contacted": contacts.contacted(self.config, part, customer, day)}
+        if self.config.curve:
+            followed = outcomes.followed_days(self.config, day, self.observed)
+            told |= {"event_day": found.event_day, "followed_days": followed}
+        return {name: column[~found.in_gap] for name, column in told.items()}, ~found.in_gap
 
     def _left_out(self, part: Part, spine: Spine) -> pa.Table:
         others = spine.left_out
@@ -174,7 +183,7 @@ class Keys:
         return {name: pa.array(people[name.removeprefix("customer_")], pa.string()).take(code) for name in columns}
 
     def side(self) -> dict[str, pa.Array | np.ndarray]:
-        """The columns that are not features: names, the next renewal, the last contact."""
+        """The columns that are not features: names, the next renewal, the last contact, what was bought so far."""
         contact = np.full(len(self.day), np.nan)
         for name, stream in self.config.data.streams.items():
             if stream.role == "contact":
@@ -187,7 +196,13 @@ class Keys:
         return self.names("name", "owner") | {
             "renewal": renewal,
             "last_contact": np.where(np.isnan(contact), nothing, last),
+            **self._bought(),
         }
+
+    def _bought(self) -> dict[str, np.ndarray]:
+        name = self.config.buying
+        history = self.config.data.history_days
+        return buying.columns(self.part.activity[name], self.customer, self.day, history) if name else {}
 
     def measured(self, features: Sequence[Feature]) -> dict[str, np.ndarray | pa.Array]:
         """One column per feature, in their order."""

@@ -4,10 +4,15 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from features.config import Days, Strict, Wait
 from features.data_config import Data
+from features.outcome import Event, Inactivity, Increase, Label, Outcome, SubscriptionEnd
+from features.ready_config import Table
+
+__all__ = ["AsOfDates", "Population", "Seen", "SnapshotConfig", "Windows"]
+__all__ += ["Event", "Inactivity", "Increase", "Label", "Outcome", "SubscriptionEnd"]
 
 
 class Seen(Strict):
@@ -16,61 +21,23 @@ class Seen(Strict):
 
 
 class Population(Strict):
-    """Who is at risk on an as-of date: an active subscription, or seen within the last days."""
+    """Who is at risk on an as-of date: an active subscription, seen within the last days, or in a ready-made table."""
 
     subscription: Literal["active"] | None = None
     seen: Seen | None = None
+    table: Literal["all"] | None = None
     min_tenure_days: Wait = 0
 
     @model_validator(mode="after")
     def _one_definition(self) -> "Population":
-        if (self.subscription is None) == (self.seen is None):
-            raise ValueError("give either `subscription: active` or `seen: {streams: […], days: N}`")
+        if [self.subscription, self.seen, self.table].count(None) != 2:
+            raise ValueError(
+                "give either `subscription: active` or `seen: {streams: […], days: N}`; for a ready-made table "
+                "`table: all`"
+            )
+        if self.table and self.min_tenure_days:
+            raise ValueError("min_tenure_days: a ready-made table is taken as it is; leave the rows out there")
         return self
-
-
-class Horizon(Strict):
-    horizon_days: Days
-    gap_days: Wait = 0
-    settle_days: Wait = 0
-
-
-class Inactivity(Horizon):
-    kind: Literal["inactivity"]
-    streams: tuple[str, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _no_gap(self) -> "Inactivity":
-        if self.gap_days:
-            raise ValueError("gap_days: silence has no gap; leave it out")
-        return self
-
-
-class SubscriptionEnd(Horizon):
-    kind: Literal["subscription_end"]
-
-
-class Event(Horizon):
-    kind: Literal["event"]
-    streams: tuple[str, ...] = Field(min_length=1)
-
-
-class Increase(Horizon):
-    """The measure over the horizon is at least ``ratio`` × the own mean and at least ``amount`` more."""
-
-    kind: Literal["increase"]
-    stream: str
-    measure: Literal["sum", "count"] = "sum"
-    over_days: Days = 90
-    ratio: float = Field(default=1.25, ge=1)
-    amount: float = Field(default=0.0, ge=0)
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        return (self.stream,)
-
-
-Outcome = Annotated[Inactivity | SubscriptionEnd | Event | Increase, Field(discriminator="kind")]
 
 
 class AsOfDates(Strict):
@@ -93,39 +60,58 @@ class Windows(Strict):
 class SnapshotConfig(Strict):
     """The part of a model's YAML from which snapshots are made; training reads the rest."""
 
-    others: ClassVar[tuple[str, ...]] = ("model", "candidates", "value", "capacity", "holdout", "gate")
+    others: ClassVar[tuple[str, ...]] = (
+        *("model", "candidates", "value", "capacity", "holdout", "gate", "settings", "slices"),
+    )
 
-    data: Data
+    data: SerializeAsAny[Data]
     population: Population
     outcome: Outcome
     as_of: AsOfDates = AsOfDates()
     windows: Windows = Windows()
     exclude: tuple[str, ...] = ()
+    curve: tuple[Days, ...] = Field(default=(), max_length=12)
+    buying: str | None = None
+
+    @field_validator("curve")
+    @classmethod
+    def _curve_ascends(cls, curve: tuple[int, ...]) -> tuple[int, ...]:
+        if list(curve) != sorted(set(curve)):
+            raise ValueError(f"horizons ascend and differ; write {sorted(set(curve))}")
+        return curve
 
     @model_validator(mode="after")
     def _fits_the_data(self) -> "SnapshotConfig":
-        wanted = {"outcome.streams": getattr(self.outcome, "streams", ())}
-        if self.population.seen:
-            wanted["population.seen.streams"] = self.population.seen.streams
-        for path, names in wanted.items():
-            for name in names:
-                if name not in self.data.streams:
-                    raise ValueError(f"{path}: no stream {name}; streams: {', '.join(self.data.streams)}")
-        if self.data.subscriptions is None and (
-            self.population.subscription or isinstance(self.outcome, SubscriptionEnd)
-        ):
-            raise ValueError(
-                "population or outcome speaks of subscriptions; name the table in data.yaml: subscriptions"
-            )
+        self._fits_a_table()
+        for name in self.population.seen.streams if self.population.seen else ():
+            if name not in self.data.streams:
+                raise ValueError(f"population.seen.streams: no stream {name}; streams: {', '.join(self.data.streams)}")
+        if self.population.subscription and self.data.subscriptions is None:
+            raise ValueError("population speaks of subscriptions; name the table in data.yaml: subscriptions")
+        behaviour = self.data.behaviour()
+        if self.buying is not None and self.buying not in behaviour:
+            raise ValueError(f"buying: no stream of behaviour {self.buying}; allowed: {', '.join(behaviour)}")
+        self.outcome.fit(self.data)
         self._trends_fit_the_history()
-        outcome = self.outcome
-        if not isinstance(outcome, Increase):
-            return self
-        if outcome.over_days > self.data.history_days:
-            raise ValueError(f"outcome.over_days: longer than history_days ({self.data.history_days})")
-        if outcome.measure == "sum" and self.data.streams[outcome.stream].value is None:
-            raise ValueError(f"outcome.measure: stream {outcome.stream} has no value to sum; use count")
+        if self.curve and isinstance(self.outcome, Increase):
+            raise ValueError(
+                "curve: an increase is known only when its horizon is over, so it happens on no day; leave the curve "
+                "out, or take an outcome with a day, such as event, growth or upgrade"
+            )
         return self
+
+    def _fits_a_table(self) -> None:
+        """A ready-made table brings its population, its outcome and its dates, and nothing else can."""
+        ready = isinstance(self.data, Table)
+        if ready != isinstance(self.outcome, Label):
+            raise ValueError("outcome.kind: a ready-made table has its outcome in its label, and only it; write label")
+        if ready != (self.population.table is not None):
+            raise ValueError("population: `table: all` is that of a ready-made table, and only of it")
+        unlike = {"windows": self.windows != Windows(), "curve": self.curve != (), "buying": self.buying is not None}
+        unlike["as_of.every"] = self.as_of.every != AsOfDates().every
+        given = [name for name, unusual in unlike.items() if unusual]
+        if ready and given:
+            raise ValueError(f"{given[0]}: a ready-made table has its own columns and dates; leave it out")
 
     def _trends_fit_the_history(self) -> None:
         history, longest = self.data.history_days, self.windows.days[-1]
@@ -143,10 +129,9 @@ class SnapshotConfig(Strict):
 
     @property
     def grace_days(self) -> int:
-        """Days within which a return undoes the end of a subscription; 0 for other outcomes."""
-        if isinstance(self.outcome, SubscriptionEnd) and self.data.subscriptions:
-            return self.data.subscriptions.grace_days
-        return 0
+        """Days within which a return undoes the end of a subscription; 0 where the outcome does not depend on it."""
+        terms = self.data.subscriptions
+        return terms.grace_days if terms and self.outcome.ends_with_service(self.data) else 0
 
     @property
     def span_days(self) -> int:

@@ -1,7 +1,7 @@
 """Subscriptions: who is active, what it is worth, when it renews, when it ended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ DAYS = ("start", "end", "known", "notice", "renewal")
 class Subscriptions:
     """One row per subscription, ordered by customer and start; arrays of equal length, NEVER where there is no day.
 
-    ``end`` is the first day without service; ``notice`` is the day on which the end was announced.
+    ``end`` is the first day without service; ``notice`` is the day on which the end was announced; ``involuntary``:
+    bool, the reason of the end is one of payment; all False where no reason is given.
     """
 
     customer: np.ndarray
@@ -32,6 +33,11 @@ class Subscriptions:
     notice: np.ndarray
     renewal: np.ndarray
     value: np.ndarray
+    involuntary: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        if len(self.involuntary) < len(self.customer):
+            object.__setattr__(self, "involuntary", np.zeros(len(self.customer), bool))
 
     def part(self, first: int, end: int) -> "Subscriptions":
         """Those of the customers with a code in [first, end), which become 0 and up."""
@@ -67,11 +73,27 @@ class Subscriptions:
         lapsed = (reach < NEVER) & (last | (following >= reach.astype(np.int64) + max(grace_days, 1)))
         return customer[lapsed], reach[lapsed]
 
+    def ending(self, customer: np.ndarray, day: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Whether one of the ``rows``, bool (n,), is the customer's and ends on the day: bool, one per customer given.
+
+        Example: ``terms.ending(*terms.lapses(30), terms.at_renewal(3))`` are the lapses that came with a renewal.
+        """
+        return np.isin(place(customer, day), place(self.customer[rows], self.end[rows]))
+
+    def at_renewal(self, days: int) -> np.ndarray:
+        """Which rows end at most so many days before or after their renewal: bool (n,)."""
+        return (self.renewal < NEVER) & (np.abs(self.end.astype(np.int64) - self.renewal) <= days)
+
     def tenure_start(self, customers: int) -> np.ndarray:
         """The day on which each customer's first subscription began, NEVER without one: int32 (customers,)."""
         first = np.full(customers, NEVER, np.int32)
         np.minimum.at(first, self.customer, np.maximum(self.start, self.known))
         return first
+
+
+def place(customer: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """One number per customer and day, int64, that ascends with both."""
+    return customer.astype(np.int64) * 2**32 + day
 
 
 def load(source: Source, index: pd.Index, some: Sequence[str] | None = None) -> Subscriptions | None:
@@ -90,7 +112,8 @@ def query(source: Source, some: Sequence[str] | None = None) -> Table:
     spec = source.data.subscriptions
     assert spec is not None
     table = source.table(spec.table)
-    wanted = {"id": spec.id or source.data.customers.id} | {role: getattr(spec, role) for role in (*DAYS, "value")}
+    roles = (*DAYS, "value", "reason")
+    wanted = {"id": spec.id or source.data.customers.id} | {role: getattr(spec, role) for role in roles}
     wanted = {role: column for role, column in wanted.items() if column}
     require(table, spec.table, {f"data.yaml: subscriptions.{role}": column for role, column in wanted.items()})
     found = {role: _typed(table[column], role, f"{spec.table}: {column}") for role, column in wanted.items()}
@@ -98,7 +121,7 @@ def query(source: Source, some: Sequence[str] | None = None) -> Table:
 
 
 def _typed(column: Column, role: str, label: str) -> Column:
-    if role == "id":
+    if role in ("id", "reason"):
         return columns.text(column)
     return columns.number(column, label) if role == "value" else columns.time(column, label)
 
@@ -115,7 +138,8 @@ def parse(rows: pa.Table, data: Data, index: pd.Index) -> Subscriptions:
     _refuse(wrong, f"{{:,}} rows end ({spec.end}) before they start ({spec.start}); correct them", spec)
     day["known"] = np.where(day["known"] == NEVER, day["start"], day["known"])
     value = rows["value"].to_pandas().to_numpy(np.float64, na_value=0.0) if spec.value else np.zeros(rows.num_rows)
-    arrays = (customer, *day.values(), value)
+    paid = rows["reason"].to_pandas().isin(spec.involuntary).to_numpy() if spec.reason else np.zeros(len(value), bool)
+    arrays = (customer, *day.values(), value, paid)
     order = np.lexsort(arrays[::-1])
     return Subscriptions(*(array[order[customer[order] >= 0]] for array in arrays))
 

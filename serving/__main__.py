@@ -12,10 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from features import config as configs
-from features import facts
 from features.command import DONE, REFUSED, Door, progress, say
 from features.errors import ConfigError, DataError
-from serving import auth, daily, risk_list, store
+from serving import auth, daily, risk_list, store, today
 from serving.config import ServingConfig
 
 Answer = tuple[int, dict[str, Any]]
@@ -29,7 +28,7 @@ def make(chosen: argparse.Namespace) -> Answer:
         with daily.alone(config.home):
             store.migrate(store.connect(config.store_url))
             progress(f"reading the tables of {config.data.name} …")
-            known = facts.read(config.data, today=config.data.today())
+            known = today.read(config, config.data.today())
             answer["late"] = [asdict(one) for one in known.late]
             for one in known.late:
                 say(chosen, f"WARNING {one}")

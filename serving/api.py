@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from serving import risk_list, store
+from serving import risk_list, sentences, store
 from serving.live import Live
 from serving.problem import MEDIA_TYPE, Detail, Problem, Refusal
 from serving.store import Run, Score
@@ -53,6 +53,8 @@ class Reader:
                 "model": run.model,
                 "as_of": run.as_of.isoformat(),
                 "score": row.score,
+                "low": row.low,
+                "high": row.high,
                 "band": row.band,
                 "rank": row.rank,
             }
@@ -77,7 +79,7 @@ class Reader:
                 (told,) = risk_list.told(run, [row], asked["lang"], asked["reasons"])
                 return {"status": "ok", **told, **about}
         status = store.left_out(session, run.id, [customer_id]).get(customer_id, "unknown_customer")
-        return {"status": status, **about}
+        return {"status": status, "status_text": sentences.words(asked["lang"])["statuses"][status], **about}
 
     def risk_list(self, request: Request) -> Response:
         """A published list, as JSON or CSV."""

@@ -10,10 +10,11 @@ from features.catalogue import Feature
 from features.checks import health
 from features.data_config import Data
 from features.facts import Facts
-from training.bundle import Info
+from training.bundle import Bundle, Info
 
 ADDITIVE = 1e-9
 QUIET_DAYS = 3
+EMPTIER, ENOUGH = 0.2, 20
 
 
 def of_schema(info: Info, data: Data, features: tuple[Feature, ...]) -> Iterator[str]:
@@ -54,6 +55,20 @@ def of_feeds(info: Info, known: Facts, as_of: date, newest: date) -> Iterator[st
     for finding in health.feeds(known, as_of):
         if finding.level == "error" and finding.about in used:
             yield f"feed: {finding.text}"
+
+
+def of_columns(bundle: Bundle, frame: pd.DataFrame) -> Iterator[str]:
+    """No column of a ready-made table may have lost its values, or have others than it had in training."""
+    if len(frame) < ENOUGH:
+        return
+    shares = np.isnan(bundle.matrix(frame)).mean(axis=0)
+    for column, share in zip(bundle.info.features, shares.tolist()):
+        trained = bundle.reference.features[column["name"]].nulls
+        if share > trained + EMPTIER:
+            what = "empty or of no known category" if column["kind"] == "category" else "empty"
+            yield f"drift: {column['name']}: {share:.0%} of the rows are {what}, {trained:.0%} were in training; " + (
+                "look at the table, or train again"
+            )
 
 
 def of_scores(score: np.ndarray, gap: np.ndarray) -> Iterator[str]:

@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from features import catalogue, snapshot
 from features.catalogue import Feature
 from features.data_config import Data
 from features.errors import DataError, InputError
 from features.facts import Facts
 from features.snapshot_config import SnapshotConfig
-from serving import checks, priority, risk_list, scoring, store
+from serving import checks, priority, risk_list, scoring, store, today
 from serving.config import ServingConfig
 from serving.draft import Draft
+from serving.today import Known
 from training import bundle as bundles
 from training.bundle import Bundle, Info
 
@@ -79,7 +79,13 @@ def alone(home: Path) -> Iterator[None]:
 def snapshot_config(info: Info, data: Data) -> SnapshotConfig:
     """How the bundle's snapshots are made, on today's tables. Raises DataError when they no longer fit."""
     try:
-        return SnapshotConfig(data=data, population=info.population, outcome=info.outcome, windows=info.windows)
+        return SnapshotConfig(
+            data=data,
+            population=info.population,
+            outcome=info.outcome,
+            windows=info.windows,
+            buying=info.value.buying,
+        )
     except ValidationError as error:
         problems = "; ".join(str(detail["msg"]) for detail in error.errors())
         raise DataError(f"{info.model}: data.yaml does not fit the model any more: {problems}; train again") from None
@@ -98,7 +104,7 @@ def run(
     config: ServingConfig,
     bundle: Bundle,
     as_of: date | None,
-    known: Facts,
+    known: Known,
     clock: Callable[[], datetime],
     batch: int = store.BATCH,
 ) -> Outcome:
@@ -107,7 +113,7 @@ def run(
     clock: gives the present as UTC without zone, for the ledger only. Raises Refused when a check says no.
     """
     model, home = bundle.info.model, config.home
-    newest = snapshot.latest(snapshot_config(bundle.info, config.data), known)
+    newest = today.newest(snapshot_config(bundle.info, config.data), known)
     as_of = as_of or newest
     with Session(store.connect(config.store_url), expire_on_commit=False) as session:
         store.clean(session, clock())
@@ -126,19 +132,19 @@ def run(
         return _files(session, config, model, as_of, fresh)
 
 
-def _make(config: ServingConfig, bundle: Bundle, as_of: date, newest: date, known: Facts, draft: Draft) -> Made:
+def _make(config: ServingConfig, bundle: Bundle, as_of: date, newest: date, known: Known, draft: Draft) -> Made:
     """Features and scores, part by part into the draft, and ranks, with a check after each step."""
     info, made_by = bundle.info, snapshot_config(bundle.info, config.data)
-    features = catalogue.features(made_by)
-    _refuse(*checks.of_schema(info, config.data, features))
-    then = partial(scoring.scored, bundle, features)
-    for part, left_out in snapshot.pieces(made_by, [as_of], known, then=then):
+    own = today.of(bundle, made_by, known, as_of)
+    _refuse(*own.problems)
+    for part, left_out in own.pieces(partial(scoring.scored, bundle, own.features)):
         draft.add(part, left_out)
     ranking = draft.close()
-    _refuse(*checks.of_rows(ranking), *checks.of_feeds(info, known, as_of, newest))
+    silent = checks.of_feeds(info, known, as_of, newest) if isinstance(known, Facts) else ()
+    _refuse(*checks.of_rows(ranking), *silent)
     score = ranking[scoring.SCORE].to_numpy()
     _refuse(*checks.of_scores(score, ranking[scoring.GAP].to_numpy()))
-    return Made(features, priority.plan(ranking, score, info, as_of), pd.Series(score, ranking["customer_id"]))
+    return Made(own.features, priority.plan(ranking, score, info, as_of), pd.Series(score, ranking["customer_id"]))
 
 
 def _refuse(*problems: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from serving import reasons, risk_list, scoring, store
+from serving import reasons, risk_list, scoring, sentences, store
 from serving.live import Live, Served
 from serving.problem import Detail, Refusal
 from serving.schema import Customer, Result, ScoreRequest, ScoreResponse
@@ -27,7 +27,9 @@ def answer(live: Live, request: ScoreRequest) -> ScoreResponse:
     if problems:
         raise Refusal(422, "changes do not fit the model; errors[] names every place", problems)
     results = _results(live, served, request)
-    return ScoreResponse(model=request.model, note=risk_list.note(served.run, request.lang), results=results)
+    note = risk_list.note(served.run, request.lang)
+    interval = sentences.words(request.lang)["interval"] if served.bundle.spread else None
+    return ScoreResponse(model=request.model, note=note, interval=interval, results=results)
 
 
 def _results(live: Live, served: Served, request: ScoreRequest) -> list[Result]:
@@ -39,7 +41,8 @@ def _results(live: Live, served: Served, request: ScoreRequest) -> list[Result]:
     about, results = _about(served), []
     for customer, place in asked:
         status = statuses.get(customer.customer_id, "unknown_customer")
-        found = {"status": status} if place is None else {"status": "ok", **next(scored)}
+        text = sentences.words(request.lang)["statuses"][status]
+        found = {"status": status, "status_text": text} if place is None else {"status": "ok", **next(scored)}
         results.append(Result(customer_id=customer.customer_id, **found, **about))
     return results
 
@@ -51,10 +54,12 @@ def _scored(served: Served, request: ScoreRequest, asked: list[tuple[Customer, i
     frame = _changed(served.rows.read([place for _, place in asked]), changes)
     scores = scoring.score(served.bundle, frame)
     facts, names = reasons.Facts(served.features.values(), frame), served.bundle.info.names
+    beside = scores.beside
     for row, changed in enumerate(changes):
         families = reasons.record(scores.parts, names, facts, row, changed)
         yield {
             "score": float(scores.score[row]),
+            **{name: values[row] for name, values in beside.items()},
             "band": str(scores.band[row]),
             "percentile": float(scores.percentile[row]),
             "reasons": reasons.told(families, served.features, request.reasons, request.lang),

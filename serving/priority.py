@@ -1,43 +1,31 @@
 """Whom to contact first: expected gain within capacity, rest days and the hold-out."""
 
-import hashlib
-from collections.abc import Sequence
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 
 from features.calendar import period_start
+from features.holdout import held_out
 from training.bundle import Info
-from training.value import Capacity, amounts, gains
+from training.value import Capacity, amounts, gains, lost
 
-SALT = "tsunagi hold-out 1"
 ACTIONS = ("contact", "held_out", "resting", "beyond_capacity", "no_gain")
-
-
-def held_out(units: Sequence[str], share: float) -> np.ndarray:
-    """(n,) bool: the stable random share of units never listed for contact, for every model and date."""
-    limit = int(share * 2**64)
-    return np.array([_draw(unit) < limit for unit in units], bool)
-
-
-def _draw(unit: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{SALT}\0{unit}".encode()).digest()[:8])
 
 
 def columns(info: Info) -> list[str]:
     """The columns of a snapshot that ``plan`` reads."""
-    amount = info.value.column
-    return ["customer_id", "unit", "owner", "last_contact", *([amount] if amount else [])]
+    return ["customer_id", "unit", "owner", "last_contact", *info.value.columns]
 
 
 def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.DataFrame:
     """One row per customer, in the frame's order: value_at_risk, gain, held_out, action, rank (1 = first).
 
-    value_at_risk is score × amount. Contacts of the running period are counted from ``last_contact``, one per
-    customer. Who is to be contacted comes first, then the rest, each by gain; ties by customer.
+    value_at_risk is score × what is lost when the customer leaves: the amount, of a contract the ``lost`` share of it.
+    Contacts of the running period are counted from ``last_contact``, one per customer. Who is to be contacted comes
+    first, then the rest, each by gain; ties by customer. Raises DataError when the amount cannot be told.
     """
-    amount = amounts(frame, info.value)
+    amount = amounts(frame, info.value, info.lifetime) * lost(score, info.value, info.outcome)
     result = pd.DataFrame({"value_at_risk": score * amount, "gain": gains(score, amount, info.value)})
     result["held_out"] = held_out(frame["unit"].tolist(), info.holdout)
     contacted = pd.to_datetime(frame["last_contact"]).reset_index(drop=True)

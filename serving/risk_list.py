@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from serving.store import Run, Score
 REASONS = 3
 AT_ONCE = 1_000
 RISKY_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-FIELDS = ("rank", "customer_id", "name", "score", "band", "percentile", "change")
+FIELDS = ("rank", "customer_id", "name", "score", "low", "high", "band", "percentile", "change")
 NAMED = {"segment": "segments", "stage": "stages"}
 MORE_FIELDS = ("value_at_risk", "gain", "owner", "renewal", "held_out", "action")
 ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "note")
@@ -77,6 +78,7 @@ def about(run: Run, lang: Language) -> dict[str, Any]:
         "reference": run.reference,
         "note": note(run, lang),
         "legend": sentences.words(lang)["legend"],
+        "interval": sentences.words(lang)["interval"],
     }
 
 
@@ -93,6 +95,7 @@ def told(run: Run, scores: Iterable[Score], lang: Language, limit: int = REASONS
             **{name: getattr(row, name) for name in FIELDS},
             **{name: getattr(row, name) for name in KINDS},
             **{f"{name}_name": said[names].get(getattr(row, name)) for name, names in NAMED.items()},
+            "risks": row.risks,
             "reasons": reasons.told(row.families, known, limit, lang),
             **{name: getattr(row, name) for name in MORE_FIELDS},
             "renewal": row.renewal.isoformat() if row.renewal else None,
@@ -112,16 +115,24 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> Iterator[str]:
-    """The list as lines of CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula."""
+    """The list as lines of CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula.
+
+    What low and high cover stands once, at the end of the first row.
+    """
     head = {**about(run, lang), "note": note(run, lang) or ""}
+    rows = told(run, scores, lang)
+    first = next(rows, None)
+    horizons = list(first["risks"] or {}) if first else []
     numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
     fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
-    yield "\ufeff" + _line([*FIELDS, *numbered, *fields, *ABOUT])
-    for row in told(run, scores, lang):
+    yield "\ufeff" + _line([*FIELDS, *(f"risk_{days}d" for days in horizons), *numbered, *fields, *ABOUT, "interval"])
+    for row in chain([first] if first else [], rows):
         given = [cell for reason in row["reasons"] for cell in (reason["text"], reason["points"])]
         given += [None] * (len(numbered) - len(given))
-        cells = [*(row[name] for name in FIELDS), *given, *(row[name] for name in fields)]
-        yield _line([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT))])
+        risks = [row["risks"][days] for days in horizons]
+        cells = [*(row[name] for name in FIELDS), *risks, *given, *(row[name] for name in fields)]
+        once = head["interval"] if row is first and row["low"] is not None else None
+        yield _line([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT), once)])
 
 
 def _line(cells: Iterable[Any]) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.config import Language
 
 Text = Annotated[str, Field(max_length=1_000)]
-Status = Literal["ok", "unknown_customer", "already_leaving", "opted_out"]
+Status = Literal["ok", "unknown_customer", "already_leaving", "opted_out", "not_enough_history"]
 
 
 class Request(BaseModel):
@@ -49,14 +49,20 @@ class Horizon(BaseModel):
 
 
 class Result(BaseModel):
-    """One row's answer. Without the status ``ok`` its figures are null and there is no reason.
+    """One row's answer. Without the status ``ok`` its figures are null, there is no reason, and a text says why.
 
-    ``reference`` is where the points start, not the base rate: all points sum to score − reference.
+    ``low`` to ``high`` is the interval that the answer's ``interval`` explains; ``risks`` maps the days of each horizon
+    to the risk within it. Null where the model knows none. ``reference`` is where the points start, not the base rate:
+    all points sum to score − reference.
     """
 
     customer_id: str
     status: Status
+    status_text: str | None = None
     score: float | None = None
+    low: float | None = None
+    high: float | None = None
+    risks: dict[str, float] | None = None
     band: Literal["high", "medium", "low"] | None = None
     percentile: float | None = None
     base_rate: float
@@ -69,8 +75,12 @@ class Result(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """Results in the order of the request. ``note`` says so when the score is a simple rule's."""
+    """Results in the order of the request. ``note`` says so when the score is a simple rule's.
+
+    ``interval``: what the low and high of every score cover; null when there are none.
+    """
 
     model: str
     note: str | None
+    interval: str | None
     results: list[Result]

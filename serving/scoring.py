@@ -24,6 +24,9 @@ KINDS = ("segment", "stage", "rfm")
 class Scores:
     """n rows. ``score``: calibrated probability; ``percentile``: 0..100 among the reference scores.
 
+    interval: low and high of each score. risks: days of a horizon -> risk of each row. None and empty where the bundle
+    knows none.
+
     ``gap``: the larger of the distances between base + log-odds and margin, and points and score − base score.
     """
 
@@ -33,6 +36,17 @@ class Scores:
     band: np.ndarray
     parts: Parts
     gap: np.ndarray
+    interval: tuple[np.ndarray, np.ndarray] | None
+    risks: dict[str, np.ndarray]
+
+    @property
+    def beside(self) -> dict[str, list[Any]]:
+        """What every score carries, as n plain values: low, high, risks; None where the bundle knows none."""
+        unknown: list[Any] = [None] * len(self.score)
+        low, high = [side.tolist() for side in self.interval] if self.interval else (unknown, unknown)
+        each = zip(*(risk.tolist() for risk in self.risks.values()))
+        risks = [dict(zip(self.risks, row)) for row in each] if self.risks else unknown
+        return {"low": low, "high": high, "risks": risks}
 
 
 def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
@@ -47,7 +61,9 @@ def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
     split = parts(bundle.contributions(matrix), families, slope)
     apart = np.abs(split.log_odds.sum(axis=1) + base_margin - margin)
     gap = np.maximum(apart, np.abs(split.points.sum(axis=1) + base - probability))
-    return Scores(margin, probability, bundle.percentile(probability), bundle.band(probability), split, gap)
+    percentile, band = bundle.percentile(probability), bundle.band(probability)
+    interval, risks = bundle.interval(matrix, margin), bundle.risks(matrix, probability)
+    return Scores(margin, probability, percentile, band, split, gap, interval, risks)
 
 
 def scored(bundle: Bundle, features: Sequence[Feature], part: pa.Table) -> pa.Table:
@@ -67,7 +83,7 @@ def _texts(bundle: Bundle, features: Sequence[Feature], frame: pd.DataFrame, sco
     facts, names = reasons.Facts(features, frame), bundle.info.names
     columns: dict[str, list[Any]] = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
     columns |= {name: getattr(scores, name).tolist() for name in ("score", "margin", "percentile", "band")}
-    columns |= _kinds(bundle, frame)
+    columns |= scores.beside | _kinds(bundle, frame)
     for row, values in enumerate(zip(*columns.values())):
         families = reasons.record(scores.parts, names, facts, row)
         yield json.dumps(dict(zip(columns, values)) | {"families": families}, ensure_ascii=False, default=str)

@@ -56,7 +56,10 @@ class Run(Base):
 
 
 class Score(Base):
-    """One customer in one run. ``families``: every reason as numbers; sentences are made on reading."""
+    """One customer in one run. ``families``: every reason as numbers; sentences are made on reading.
+
+    low, high: the score's interval. risks: days of a horizon -> risk. None where the bundle knew none.
+    """
 
     __tablename__ = "scores"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -66,6 +69,9 @@ class Score(Base):
     owner: Mapped[str | None] = mapped_column(String(255))
     renewal: Mapped[date | None]
     score: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    risks: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
     margin: Mapped[float]
     percentile: Mapped[float]
     band: Mapped[str] = mapped_column(String(8))
@@ -82,7 +88,7 @@ class Score(Base):
 
 
 class LeftOut(Base):
-    """A customer in sight but not at risk in one run: ``already_leaving`` or ``opted_out``."""
+    """A customer in sight but not at risk in one run, with its ``status``: see ``features.population``."""
 
     __tablename__ = "left_out"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)

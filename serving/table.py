@@ -12,8 +12,9 @@ from serving.sentences import number, words
 
 WIDTH_WITHOUT_TERMINAL = 140
 AUDIBLE = 0.01
-COLUMNS = ("rank", "customer", "score", "change", "reasons", "value_at_risk", "gain", "action", "owner")
-RIGHT = ("rank", "score", "change", "value_at_risk", "gain")
+SOMETIMES = ("risks", "change")
+COLUMNS = ("rank", "customer", "score", "risks", "change", "reasons", "value_at_risk", "gain", "action", "owner")
+RIGHT = ("rank", "score", "risks", "change", "value_at_risk", "gain")
 
 
 def show(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], lang: Language) -> None:
@@ -29,13 +30,15 @@ def show(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], lang: Lang
         console.print(Text(about["note"], style="yellow"))
     cells = [_cells(row, said) for row in rows]
     table = Table(show_lines=True, header_style="bold")
-    shown = [name for name in COLUMNS if name != "change" or any(row["change"] for row in cells)]
+    shown = [name for name in COLUMNS if name not in SOMETIMES or any(row[name] for row in cells)]
     for name in shown:
         table.add_column(said["columns"][name], justify="right" if name in RIGHT else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[name]) for name in shown))
     console.print(table)
     console.print(Text(about["legend"], style="dim"))
+    if any(row["low"] is not None for row in rows):
+        console.print(Text(about["interval"], style="dim"))
 
 
 def _cells(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
@@ -44,7 +47,11 @@ def _cells(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
     return {
         "rank": str(row["rank"]),
         "customer": f"{row['name']}\n{row['customer_id']}" if row["name"] else row["customer_id"],
-        "score": f"{row['score']:.1%} {said['bands'][row['band']]}",
+        "score": f"{row['score']:.1%} {said['bands'][row['band']]}{_interval(row)}",
+        "risks": "\n".join(
+            f"{said['days']['many'].format(n=days)}{said['colon']}{risk:.1%}"
+            for days, risk in (row["risks"] or {}).items()
+        ),
         "change": "" if row["change"] is None else _points(row["change"]),
         "reasons": "\n".join(f"{_points(r['points'])}{said['colon']}{_text(r, said)}" for r in heard),
         "value_at_risk": number(row["value_at_risk"]),
@@ -52,6 +59,10 @@ def _cells(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
         "action": said["actions"][row["action"]],
         "owner": row["owner"] or "",
     }
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "" if row["low"] is None else f"\n{100 * row['low']:.1f}–{row['high']:.1%}"
 
 
 def _points(share: float) -> str:

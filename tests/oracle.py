@@ -1,13 +1,16 @@
-"""Every measure as plain loops over raw events: slow, obvious, and independent of the kernel it judges.
+"""Every measure and every outcome as plain loops: slow, obvious, and independent of the code it judges.
 
 A key is (customer, as_of). An event is visible to it if it is that customer's, occurred and was known before
 the as-of date, and occurred no earlier than the history reaches. Values are whole micro-units or None.
+
+An outcome sees all that is known today. Each kind says of one single day whether its event is on it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 NEVER = 2**31 - 1
 MICRO = 1_000_000
@@ -200,3 +203,123 @@ def compute(
         row = [MEASURES[name](seen, as_of, window) for name, window in measures]
         rows.append([math.nan if value is None else float(value) for value in row])
     return rows
+
+
+@dataclass(frozen=True)
+class Term:
+    customer: int
+    start: int
+    end: int = NEVER
+    renewal: int = NEVER
+    value: float = 0
+    involuntary: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of an attribute at an hour of a day; of two at the same time the one known later is the last."""
+
+    day: int
+    hour: int
+    known: int
+    value: float | str | None
+    customer: int
+
+
+@dataclass(frozen=True)
+class Company:
+    """One customer with all that is known today."""
+
+    events: list[Event]
+    terms: list[Term]
+    changes: list[Change]
+    grace: int
+    history: int
+
+    def lapses(self, day: int) -> bool:
+        """Service ends on the day, and none goes on or begins within the grace (0 is a day: back at once is no end)."""
+        ends = any(term.end == day for term in self.terms)
+        return ends and not any(term.end > day and term.start < day + max(self.grace, 1) for term in self.terms)
+
+    def way(self, day: int, renewal_days: int, failures: list[Event], within: int) -> str:
+        """How the service that ended on the day did."""
+        ended = [term for term in self.terms if term.end == day]
+        if visible(failures, ended[0].customer, day, within) or any(term.involuntary for term in ended):
+            return "involuntary"
+        renewed = any(term.renewal < NEVER and abs(term.renewal - day) <= renewal_days for term in ended)
+        return "non_renewal" if renewed else "cancellation"
+
+    def value(self, day: int) -> float | None:
+        """What is paid on the day; in a pause, what was paid before it; None once the service has ended."""
+        since = min((term.start for term in self.terms), default=NEVER)
+        for past in range(day, since - 1, -1):
+            active = [term for term in self.terms if term.start <= past < term.end]
+            if active or self.lapses(past):
+                return sum(term.value for term in active) if active else None
+        return None
+
+    def attribute(self, day: int) -> float | str | None:
+        """The value at the end of the day."""
+        changes = [change for change in self.changes if change.day <= day]
+        return max(changes, key=lambda c: (c.day, c.hour, c.known, c.value is None, c.value)).value if changes else None
+
+
+def fallen(now: float | None, base: float | None, ratio: float) -> bool:
+    """A ratio of 0.9 is nine tenths."""
+    return now is not None and base is not None and base > 0 and Fraction(now) <= Fraction(str(ratio)) * Fraction(base)
+
+
+def grown(now: float | None, base: float | None, ratio: float, amount: float) -> bool:
+    if now is None or base is None:
+        return False
+    return now > base and Fraction(now) >= Fraction(str(ratio)) * Fraction(base) and now - base >= amount
+
+
+def risen(now: str | None, base: str | None, order: Sequence[str]) -> bool:
+    return now in order and base in order and order.index(now) > order.index(base)
+
+
+def _on(own: Company, outcome: Any, as_of: int, until: int) -> Callable[[int], bool]:
+    """Whether the event of the outcome is on a day."""
+    if outcome.kind == "subscription_end":
+        return own.lapses
+    if outcome.kind in ("event", "inactivity"):
+        days = {event.day for event in own.events}
+        return lambda day: day in days
+    if outcome.kind == "new_entity":
+        had = {event.entity for event in between(own.events, as_of - own.history, as_of)} | {-1}
+        fresh = {event.day for event in own.events if event.entity not in had}
+        return lambda day: day in fresh
+    level = own.attribute if outcome.attribute else own.value
+    base, left = level(as_of - 1), _first(own.lapses, as_of, until)
+    if outcome.kind == "contraction":
+        return lambda day: (left is None or day < left) and fallen(level(day), base, outcome.ratio)
+    if outcome.kind == "growth":
+        return lambda day: (left is None or day < left) and grown(level(day), base, outcome.ratio, outcome.amount)
+    return lambda day: (left is None or day < left) and risen(level(day), base, outcome.order)
+
+
+def _first(on: Callable[[int], bool], since: int, end: int) -> int | None:
+    return next((day for day in range(since, end) if on(day)), None)
+
+
+def judge(
+    own: Company, outcome: Any, as_of: int, until: int, failures: Sequence[Event] = ()
+) -> tuple[int, bool, int | None]:
+    """Whether the outcome happened, whether it is in the gap, and the day of the event in the horizon, before until."""
+    on, begin = _on(own, outcome, as_of, until), as_of + outcome.gap_days
+    early, day = _first(on, as_of, begin), _first(on, begin, until)
+    how = getattr(outcome, "how", None)
+    if how and day is not None and own.way(day, outcome.renewal_days, list(failures), outcome.within_days) != how:
+        day = None
+    happened = day is not None and day < begin + outcome.horizon_days
+    event_day = None if day is None else day - begin
+    return int(happened != (outcome.kind == "inactivity")), early is not None, event_day
+
+
+def increased(events: list[Event], outcome: Any, as_of: int) -> bool:
+    """The sum over the horizon against the own mean before; ratio and sums are such that floats are exact enough."""
+    begin = as_of + outcome.gap_days
+    usual = total(events, as_of, outcome.over_days) * outcome.horizon_days / outcome.over_days
+    reached = sum(valued(between(events, begin, begin + outcome.horizon_days))) / MICRO
+    return reached >= outcome.ratio * usual and reached >= usual + outcome.amount

@@ -1,48 +1,78 @@
-"""The doors of the training room: train | backtest | compare | promote | rollback."""
+"""The doors of the training room: train | backtest | tune | compare | promote | rollback | register."""
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from features import facts
 from features.checks import quality
-from features.command import DONE, REFUSED, Door, appearing, progress, say
+from features.command import DONE, REFUSED, Answer, Door, progress, say
 from features.config import load
 from features.data_config import workspace
-from features.snapshot import build, latest
+from features.errors import ConfigError
 from training import champions, versus
-from training.bundle import Bundle, give_back, place, save
+from training.bundle import give_back, place
 from training.bundle import load as load_bundle
 from training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from training.job import Evaluation
-
-Answer = tuple[int, dict]
 
 
 def train(chosen: argparse.Namespace) -> Answer:
     """Choose, grade, refit, record and, where the gate agrees, place the bundle."""
-    from training import job, report
+    from training import extras, job, keep, report
     from training.refit import refit
+    from training.stages import Stages
 
-    config = load(chosen.config, TrainConfig, chosen.set)
-    made = job.snapshot(config, progress, config.data.today())
-    if leaking := quality.leaking(made):
+    config, then = _asked(chosen)
+    stages = Stages()
+    with stages("snapshot"):
+        made = job.snapshot(config, progress, config.data.today())
+    with stages("checks"):
+        leaking = quality.leaking(made)
+    if leaking:
         return _refuse(chosen, config, leaking)
-    evaluation = job.evaluate(config, made, progress)
-    bundle = refit(evaluation, progress)
-    with tempfile.TemporaryDirectory() as folder:
-        answer = report.summary(evaluation) | _keep(evaluation, bundle, Path(folder))
+    with stages("rows"):
+        own, kept = job.prepare(config, made), extras.around(config, made)
+    del made
+    evaluation = job.evaluate(config, own, progress, stages=stages)
+    with stages("refit"):
+        bundle = refit(evaluation, progress)
+    told = extras.judged(kept, evaluation, bundle, progress, stages)
+    answer = report.summary(evaluation) | keep.keep(evaluation, bundle, told, stages)
+    answer |= {"seconds": stages.seconds}
     _tell(chosen, answer)
+    if then is not None:
+        answer["again"] = keep.again(bundle, evaluation.fingerprint, then)
+        say(chosen, f"run {chosen.from_run}: {answer['again']}")
     graded = answer["grade"] != "C" and (answer["promoted"] or config.gate.promote == "never")
     return DONE if graded else REFUSED, answer
+
+
+def _asked(chosen: argparse.Namespace) -> tuple[TrainConfig, dict[str, str] | None]:
+    """The config of the YAML, or that of an earlier run and what the run is tagged with."""
+    from training import keep
+
+    if not chosen.from_run:
+        if chosen.config is None:
+            raise ConfigError("train: give CONFIG, a YAML file below configs/, or --from-run ID")
+        return load(chosen.config, TrainConfig, chosen.set), None
+    if chosen.set:
+        raise ConfigError("--from-run: takes the run's config as it was; leave --set out, or give the YAML instead")
+    home = workspace(load(chosen.config, TrainConfig).data) if chosen.config else None
+    return keep.restored(chosen.from_run, home)
+
+
+def register(chosen: argparse.Namespace) -> Answer:
+    """Register what a training kept while the registry was down."""
+    from training import keep
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    kept = keep.register(config, chosen.folder)
+    say(chosen, f"run {kept.run_id}, version {kept.registered}")
+    say(chosen, f"promoted: {'yes' if kept.promoted else 'no'} ({kept.promotion})")
+    say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    return DONE if kept.promoted else REFUSED, asdict(kept)
 
 
 def backtest(chosen: argparse.Namespace) -> Answer:
@@ -117,8 +147,7 @@ def compare(chosen: argparse.Namespace) -> Answer:
         bundles = [load_bundle(tracking.download(home, name, own, Path(folder))) for own in names]
         found = champions.compared(home, name, *names, Path(folder))
     reason = versus.comparable(*bundles)
-    known = facts.read(config.data, today=config.data.today())
-    newest = build(config, [latest(config, known)], labels=False, known=known).frame
+    newest = job.newest(config, config.data.today())
     contacts = job.contacts(config, newest)
     become = versus.lists(bundles[0], bundles[1], newest, contacts)
     for line in versus.told(names, bundles, None if reason else found, become, reason):
@@ -132,75 +161,6 @@ def compare(chosen: argparse.Namespace) -> Answer:
     return DONE, {"model": config.model, "versions": cards, **both, "lists": versus.record(become)}
 
 
-def _keep(evaluation: "Evaluation", bundle: Bundle | None, folder: Path) -> dict:
-    """Record the run and place the bundle; what ``train --json`` says beyond the evaluation."""
-    from training import report, tracking
-
-    config, facts = evaluation.config, report.summary(evaluation)
-    progress("recording the run")
-    _write(evaluation, bundle, facts, folder)
-    kept = tracking.record(
-        home=workspace(config.data),
-        name=champions.name(config),
-        params=config.model_dump(mode="json"),
-        tags=report.tags(facts, bundle),
-        figures=report.figures(facts),
-        folds=report.series(evaluation.tests),
-        folder=folder,
-        columns=bundle.info.features if bundle else [],
-    )
-    shown = _show(config, folder)
-    promoted, why = _promote(config, bundle, folder, kept.registered)
-    served = {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
-    run = {"run_id": kept.run_id, "registered": kept.registered, "report": str(shown)}
-    return {**served, "promoted": promoted, "promotion": why, **run}
-
-
-def _write(evaluation: "Evaluation", bundle: Bundle | None, facts: dict, folder: Path) -> None:
-    """The files of the run: the bundle, the facts, the folds, the pictures, the pages."""
-    from training import evaluate, page, plots, tracking
-
-    (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
-    (folder / "config.json").write_text(evaluation.config.model_dump_json(indent=1))
-    pd.concat([evaluation.selection, evaluation.tests]).to_csv(folder / "folds.csv", index=False)
-    page.write(evaluation, bundle, folder)
-    if bundle:
-        save(bundle, folder / "bundle")
-    if bundle and len(evaluation.scored):
-        scored = evaluation.scored[["fold", "customer_id", "unit", "outcome"]]
-        scored.assign(score=evaluation.served_scores).to_parquet(folder / tracking.SCORES, index=False)
-    if bundle and evaluation.served and len(evaluation.scored):
-        own = evaluate.inputs(evaluation.served, evaluation.rows)
-        plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
-
-
-def _show(config: TrainConfig, folder: Path) -> Path:
-    """Put the pages into the workspace; returns the English one. A dot, as a model may be called churn-ja."""
-    from training import page
-
-    home = workspace(config.data)
-    places = {"en": home / f"report-{config.model}.html", "ja": home / f"report-{config.model}.ja.html"}
-    for lang, name in page.FILES.items():
-        with appearing(places[lang], "TSUNAGI_WORKSPACE") as half:
-            half.write_bytes((folder / name).read_bytes())
-    return places["en"]
-
-
-def _promote(config: TrainConfig, bundle: Bundle | None, folder: Path, registered: str | None) -> tuple[bool, str]:
-    from training import tracking
-
-    home = workspace(config.data)
-    if bundle is None or registered is None:
-        return False, "there is nothing to place"
-    if config.gate.promote == "never":
-        return False, f"gate.promote is never; place it by hand: promote CONFIG --version {registered}"
-    promoted, why = champions.decided(config, bundle, registered, folder)
-    if promoted:
-        place(folder / "bundle", home, config.model)
-        tracking.crown(home, champions.name(config), registered)
-    return promoted, why
-
-
 def _tell(chosen: argparse.Namespace, answer: dict) -> None:
     if answer["metrics"]:
         served = answer["rule"] if answer["kind"] == "rule" else answer["candidate"]
@@ -210,10 +170,11 @@ def _tell(chosen: argparse.Namespace, answer: dict) -> None:
     _say_grade(chosen, answer)
     say(chosen, f"promoted: {'yes' if answer['promoted'] else 'no'} ({answer['promotion']})")
     say(chosen, f"report: {answer['report']}")
+    config = chosen.config or Path("CONFIG")
     if answer["promoted"]:
-        say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+        say(chosen, f"Next: python -m serving daily {config.with_name('serving.yaml')}")
     else:
-        say(chosen, f"Next: python -m training backtest {chosen.config}")
+        say(chosen, f"Next: python -m training backtest {config}")
 
 
 def _say_grade(chosen: argparse.Namespace, answer: dict) -> None:
@@ -224,12 +185,19 @@ def _say_grade(chosen: argparse.Namespace, answer: dict) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     door = Door("training", "From labelled snapshots to a graded bundle.")
     example = "configs/saas/churn.yaml"
-    door.add("train", train, "choose, grade, refit, record, place", f"train {example} --set holdout=0.2")
+    anew = door.add(
+        "train", train, "choose, grade, refit, record, place", f"train {example} --set holdout=0.2", needed=False
+    )
+    anew.add_argument("--from-run", metavar="ID", help="train as this recorded run did")
     door.add("backtest", backtest, "every candidate on every fold, nothing placed", f"backtest {example}")
     both = door.add("compare", compare, "two registered versions beside each other", f"compare {example} 3 4")
     both.add_argument("first", metavar="A", help="a version number of the registry")
     both.add_argument("second", metavar="B", help="another one")
     door.add("rollback", rollback, "the champion before this one again", f"rollback {example}")
+    later = door.add(
+        "register", register, "register what was kept while the registry was down", f"register {example} DIR"
+    )
+    later.add_argument("folder", metavar="FOLDER", type=Path, help="workspace/…/unregistered/…")
     by_hand = door.add("promote", promote, "place a registered version", f"promote {example} --version 3")
     by_hand.add_argument("--version", required=True, metavar="N", help="the registry's version number")
     return door.open(arguments)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +16,28 @@ from pydantic import ValidationError
 from features.errors import DataError
 from training.calibration import Calibrator
 from training.columns import encode
+from training.curve import Curve
 from training.info import Info, Reference
 from training.models import KINDS, Served, dump
+from training.spread import Spread
 
-MANIFEST = "manifest.json"
+MANIFEST, CURVE, SPREAD = "manifest.json", "curve.json", "spread.json"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Made by ``seal`` or ``load``. n rows, f features; margins and contributions are log-odds."""
+    """Made by ``seal`` or ``load``. n rows, f features; margins and contributions are log-odds.
+
+    curve: None where one horizon was asked for; spread: None where the data are too few for an interval.
+    """
 
     info: Info
     model: Served
     calibrator: Calibrator
     reference: Reference
     sha256: str
+    curve: Curve | None = None
+    spread: Spread | None = None
 
     @property
     def version(self) -> str:
@@ -58,6 +65,16 @@ class Bundle:
         """(n,) calibrated scores."""
         return self.calibrator(margin)
 
+    def interval(self, matrix: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Low and high, (n,) each: the scores other customers of the same kind might have led to. None: not known."""
+        return self.spread.interval(matrix, margin, self.calibrator) if self.spread else None
+
+    def risks(self, matrix: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
+        """The score at each horizon of the curve: days as text -> (n,); empty without a curve."""
+        if self.curve is None:
+            return {}
+        return {str(days): risk for days, risk in zip(self.curve.horizons, self.curve.risks(matrix, probability).T)}
+
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """(n, f) log-odds; with ``base_margin`` they sum to the margin within 1e-9."""
         return self.model.contributions(matrix)
@@ -74,15 +91,22 @@ class Bundle:
         return np.where(percentile >= 90, "high", np.where(percentile >= 70, "medium", "low"))
 
 
-def seal(info: Info, model: Served, calibrator: Calibrator, reference: Reference) -> Bundle:
+def seal(
+    info: Info,
+    model: Served,
+    calibrator: Calibrator,
+    reference: Reference,
+    curve: Curve | None = None,
+    spread: Spread | None = None,
+) -> Bundle:
     """A bundle in memory, with the checksum its folder will have."""
-    manifest = _manifest(_files(info, model, calibrator, reference))
-    return Bundle(info, model, calibrator, reference, _sha256(manifest))
+    made = Bundle(info, model, calibrator, reference, "", curve, spread)
+    return replace(made, sha256=_sha256(_manifest(_files(made))))
 
 
 def save(bundle: Bundle, folder: Path) -> None:
     """Write the bundle to a new folder, or over an old one; equal bundles give equal bytes."""
-    files = _files(bundle.info, bundle.model, bundle.calibrator, bundle.reference)
+    files = _files(bundle)
     _write({**files, MANIFEST: _manifest(files)}, folder)
 
 
@@ -96,22 +120,30 @@ def load(folder: Path) -> Bundle:
         kind = KINDS[info.kind]
         model = kind.parse(files[kind.file].decode())
         calibrator = Calibrator(**json.loads(files["calibrator.json"]))
+        curve = Curve.parse(files[CURVE].decode()) if CURVE in files else None
+        spread = Spread.parse(files[SPREAD].decode()) if SPREAD in files else None
     except KeyError as error:
         raise DataError(f"{folder.name}: {error.args[0]} is missing; train again") from None
     except (ValidationError, ValueError, TypeError) as error:
         problem = str(error).splitlines()[0]
         raise DataError(f"{folder.name}: schema not known to this version ({problem}); train again") from None
-    return Bundle(info, model, calibrator, reference, _sha256((folder / MANIFEST).read_bytes()))
+    return Bundle(info, model, calibrator, reference, _sha256((folder / MANIFEST).read_bytes()), curve, spread)
 
 
-def place(folder: Path, home: Path, model: str) -> str:
+def place(folder: Path, home: Path, model: str, data: str = "") -> str:
     """Put a bundle where the service reads it and make it the champion of ``model``; returns its SHA-256.
 
-    The copy is verified before ``champion-<model>.json`` is atomically replaced; ``sequence`` only rises.
+    The copy is verified before ``champion-<model>.json`` is atomically replaced; ``sequence`` only rises. data: name
+    of the data set it is to be served on, where it is known. Raises DataError for a bundle of another one.
     """
     bundle = load(folder)
     if bundle.info.model != model:
         raise DataError(f"{folder}: holds the model {bundle.info.model}, not {model}; give a {model} bundle")
+    if data and bundle.info.data and bundle.info.data != data:
+        raise DataError(
+            f"{folder}: was trained on the data set {bundle.info.data}, not {data}; "
+            f"give a bundle trained on {data}, or train one with its YAML"
+        )
     target = home / "bundles" / bundle.sha256
     if not target.exists():
         _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
@@ -164,12 +196,13 @@ def _pointer(home: Path, model: str) -> Path:
     return home / f"champion-{model}.json"
 
 
-def _files(info: Info, model: Served, calibrator: Calibrator, reference: Reference) -> dict[str, bytes]:
+def _files(bundle: Bundle) -> dict[str, bytes]:
     texts = {
-        model.file: model.text(),
-        "calibrator.json": dump(vars(calibrator)),
-        "bundle.json": dump(info.model_dump(mode="json")),
-        "reference.json": dump(reference.model_dump(mode="json")),
+        bundle.model.file: bundle.model.text(),
+        "calibrator.json": dump(vars(bundle.calibrator)),
+        "bundle.json": dump(bundle.info.model_dump(mode="json")),
+        "reference.json": dump(bundle.reference.model_dump(mode="json")),
+        **{name: part.text() for name, part in ((CURVE, bundle.curve), (SPREAD, bundle.spread)) if part},
     }
     return {name: text.encode() for name, text in texts.items()}
 

@@ -1,6 +1,7 @@
 """Which version is placed, how it does beside a new one, and whether it makes way."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from training import tracking, versus
 from training.bundle import Bundle, champion, load
 from training.config import TrainConfig
 from training.gate import decide
+from training.job import Evaluation
 from training.versus import Versus
 
 
@@ -44,6 +46,19 @@ def compared(home: Path, name: str, first: str, second: str, folder: Path) -> Ve
             return None
         tables.append(pd.read_parquet(path))
     return versus.versus(*tables)
+
+
+def against(config: TrainConfig, champion: Bundle, evaluation: Evaluation) -> Versus | None:
+    """The champion and a training that is not registered yet, on the rows that both scored out of time."""
+    home, own = workspace(config.data), name(config)
+    number = registered(home, own, champion)
+    if number is None or evaluation.scored.empty:
+        return None
+    with TemporaryDirectory() as folder:
+        path = tracking.scores(home, own, number, Path(folder))
+        if path is None:
+            return None
+        return versus.versus(pd.read_parquet(path), evaluation.scored.assign(score=evaluation.served_scores))
 
 
 def decided(config: TrainConfig, bundle: Bundle, version: str, folder: Path) -> tuple[bool, str]:

@@ -1,7 +1,6 @@
-"""The pictures of a training's page: reliability, gains, later dates. Numerals only, so no font is missed."""
+"""The curves of a training's page: reliability, gains, lift, profit. Numerals only, so no font is missed."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +10,18 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from features.checks.charts import BLUE, GREY, ORANGE, svg
 from training import metrics
 
+if TYPE_CHECKING:
+    from training.profit import Profit
+
 POINTS = 400
-_LINES: dict[str, Any] = {
+LINES: dict[str, Any] = {
     "score": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "rule": {"color": ORANGE, "linestyle": "--", "marker": "s"},
-    "base": {"color": GREY, "linestyle": ":", "marker": "^"},
 }
-_STYLE = {"lines.linewidth": 1.8, "lines.markersize": 4.5, "grid.color": "#dddddd", "grid.linewidth": 0.6}
+STYLE = {
+    "lines.linewidth": 1.8, "lines.markersize": 4.5, "grid.color": "#dddddd", "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+}  # fmt: skip
 
 
 def reliability(outcome: np.ndarray, scores: np.ndarray) -> str:
@@ -27,14 +31,14 @@ def reliability(outcome: np.ndarray, scores: np.ndarray) -> str:
 
     def draw(axes: Axes) -> None:
         axes.plot([0, top], [0, top], color=GREY, linewidth=1, linestyle=":")
-        axes.plot(groups["score"], groups["outcome"], **_LINES["score"])
+        axes.plot(groups["score"], groups["outcome"], **LINES["score"])
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.06 else 1))
             axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set(xlim=(0, top), ylim=(0, top))
         axes.grid()
 
-    return svg(draw, 7.6, 3.6, _STYLE)
+    return svg(draw, 7.6, 3.6, STYLE)
 
 
 def gains(scored: pd.DataFrame, contacts: int) -> str:
@@ -42,41 +46,76 @@ def gains(scored: pd.DataFrame, contacts: int) -> str:
 
     scored: fold, outcome, ``rule`` and, where a candidate was graded, ``score``.
     """
-    curves = {name: _found(scored, name) for name in rankings(scored)}
+    curves = {name: found(scored, name) for name in rankings(scored)}
     last = len(curves["rule"]) - 1
 
     def draw(axes: Axes) -> None:
-        shown = np.unique(np.linspace(0, last, POINTS).astype(int))
         axes.plot([0, last], [0, 1], color=GREY, linewidth=1, linestyle=":")
-        for name, curve in curves.items():
-            axes.plot(shown, curve[shown], **_LINES[name] | {"marker": ""})
-        axes.axvline(contacts, color="black", linewidth=1, linestyle="-.")
-        axes.annotate(
-            f"{contacts:,}", (contacts, 1.05), (5, -2), textcoords="offset points", weight="bold", annotation_clip=False
-        )
+        _curves(axes, curves, contacts, 1.05)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         axes.set(xlim=(0, 1.02 * max(last, contacts)), ylim=(0, 1.09))
-        axes.grid()
 
-    return svg(draw, 7.6, 3.2, _STYLE)
+    return svg(draw, 7.6, 3.2, STYLE)
 
 
-def folds(scored: pd.DataFrame) -> str:
-    """Average precision of the model and of the best rule, and the base rate, on each test date."""
-    lines = precisions(scored)
+def lift(scored: pd.DataFrame, contacts: int) -> str:
+    """How many times more outcomes are found than by as many contacts at random, on the same axis as ``gains``."""
+    every = {name: found(scored, name) for name in rankings(scored)}
+    last = len(every["rule"]) - 1
+    share = np.arange(1, last + 1) / last
+    curves = {name: np.insert(curve[1:] / share, 0, np.nan) for name, curve in every.items()}
+    first = max(1, last // 100)  # the few at the very top are chance
+    top = 1.15 * max(1.0, *(float(np.nanmax(curve[first:])) for curve in curves.values()))
 
     def draw(axes: Axes) -> None:
-        places = np.arange(len(lines))
-        for name in lines:
-            axes.plot(places, lines[name], **_LINES[name])
-        step = -(-len(lines) // 7)
-        axes.set_xticks(places[::step], list(lines.index[::step]))
-        axes.set(xlim=(-0.3, len(lines) - 0.7), ylim=(0, 1.12 * lines.max().max()))
-        axes.grid(axis="y")
+        axes.axhline(1, color=GREY, linewidth=1, linestyle=":")
+        _curves(axes, {name: np.where(np.arange(last + 1) < first, np.nan, own) for name, own in curves.items()},
+                contacts, 0.96 * top)  # fmt: skip
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.set(xlim=(0, 1.02 * max(last, contacts)), ylim=(0, top))
 
-    return svg(draw, 7.6, 2.6, _STYLE)
+    return svg(draw, 7.6, 2.4, STYLE)
+
+
+def profit(own: "Profit") -> str:
+    """Expected and realised gain by list length; the capacity and the best cut marked."""
+    shown, last = own.curve.points(POINTS), len(own.curve.expected) - 1
+    both = np.stack([own.curve.expected, own.curve.realised])[:, shown]
+    low, high = float(both.min()), float(both.max())
+    room = max(high - low, 1e-9)
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.plot(shown, own.curve.expected[shown], **LINES["score"] | {"marker": ""})
+        axes.plot(shown, own.curve.realised[shown], **LINES["rule"] | {"marker": ""})
+        _mark(axes, own.contacts, high + 0.12 * room, "-.")
+        axes.axvline(own.best.length, color="black", linewidth=1.2, linestyle=":")
+        axes.plot([own.best.length], [own.best.expected], marker="*", color="black", markersize=10, clip_on=False)
+        axes.annotate(f"{own.best.length:,}", (own.best.length, low - 0.1 * room), (5, 0), textcoords="offset points")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}" if room >= 10 else "{x:,.2f}"))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set(xlim=(0, 1.02 * max(last, own.contacts)), ylim=(low - 0.15 * room, high + 0.18 * room))
+        axes.grid()
+
+    return svg(draw, 7.6, 3.2, STYLE)
+
+
+def _curves(axes: Axes, curves: dict[str, np.ndarray], contacts: int, height: float) -> None:
+    """The curves of the rankings by contacts, with the capacity."""
+    shown = np.unique(np.linspace(0, len(curves["rule"]) - 1, POINTS).astype(int))
+    for name, curve in curves.items():
+        axes.plot(shown, curve[shown], **LINES[name] | {"marker": ""})
+    _mark(axes, contacts, height, "-.")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    axes.grid()
+
+
+def _mark(axes: Axes, at: int, height: float, line: str) -> None:
+    axes.axvline(at, color="black", linewidth=1, linestyle=line)
+    axes.annotate(
+        f"{at:,}", (at, height), (5, -2), textcoords="offset points", weight="bold", annotation_clip=False
+    )  # fmt: skip
 
 
 def rankings(scored: pd.DataFrame) -> list[str]:
@@ -84,20 +123,7 @@ def rankings(scored: pd.DataFrame) -> list[str]:
     return [name for name in ("score", "rule") if name in scored]
 
 
-def precisions(scored: pd.DataFrame) -> pd.DataFrame:
-    """A row per test date, oldest first: average precision of ``score`` and ``rule``, and the ``base`` rate."""
-    rows: Mapping[Any, pd.DataFrame] = dict(list(scored.groupby("fold", sort=True)))
-    every = {
-        fold: {
-            name: metrics.average_precision(own["outcome"].to_numpy(), own[name].to_numpy()) for name in rankings(own)
-        }
-        | {"base": own["outcome"].mean()}
-        for fold, own in rows.items()
-    }
-    return pd.DataFrame.from_dict(every, orient="index")
-
-
-def _found(scored: pd.DataFrame, ranking: str) -> np.ndarray:
+def found(scored: pd.DataFrame, ranking: str) -> np.ndarray:
     """The share found after 0, 1, 2, … contacts, mean over the dates; as long as the smallest date."""
     curves = []
     for _, own in scored.groupby("fold"):

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from training import metrics
-from training.fit import PARTS, Fitted, fit_candidate, fit_margin, fit_number, parts
+from training.fit import PARTS, Fitted, NoFit, fit_candidate, fit_margin, fit_number, parts
 from training.folds import Fold
 from training.rows import Rows
 from training.rules import numbers
+from training.settings import Settings
 
 Say = Callable[[str], None]
 Stage = Literal["selection", "test"]
@@ -26,9 +27,12 @@ class Split:
     test: np.ndarray
 
 
-def splits(rows: Rows, folds: Sequence[Fold]) -> list[Split]:
+def splits(rows: Rows, folds: Sequence[Fold], say: Say) -> list[Split]:
     """The folds as positions, without those whose train or test rows all have the same outcome."""
     every = [Split(f.test.isoformat(), rows.on(f.train), rows.on([f.test])) for f in folds]
+    for split in every:
+        if not _tells(rows, split):
+            say(f"WARNING {split.name} is left out: in its train or test rows everybody, or nobody, has the outcome")
     return [split for split in every if _tells(rows, split)]
 
 
@@ -43,19 +47,31 @@ def _tells(rows: Rows, split: Split) -> bool:
     return all(len(np.unique(rows.outcome[part])) == 2 for part in (split.train, split.test))
 
 
-def select(rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], say: Say) -> pd.DataFrame:
-    """Figures of every candidate and every rule on every selection split, one row each."""
-    found = []
+def select(
+    rows: Rows, chosen: Sequence[Split], candidates: Sequence[str], settings: Settings, say: Say
+) -> pd.DataFrame:
+    """Figures of every candidate and every rule on every selection split, one row each.
+
+    A candidate that cannot be fitted on one of them is left out, and it is said why.
+    """
+    found, failed = [], set[str]()
     for split in chosen:
         train, test = rows.take(split.train), rows.take(split.test)
         for position in numbers(rows.columns):
             margin = fit_number(position, train).model.margin(test.matrix[:, [position]])
             found.append(_figures("selection", split.name, rows.columns[position]["name"], True, test, margin))
         for candidate in candidates:
-            margin = fit_margin(candidate, train).margin(test.matrix)
+            if candidate in failed:
+                continue
+            try:
+                margin = fit_margin(candidate, train, settings).margin(test.matrix)
+            except NoFit as error:
+                say(f"WARNING {split.name}  {error}; the others compete without it")
+                failed.add(candidate)
+                continue
             found.append(_figures("selection", split.name, candidate, False, test, margin))
             say(_line(split, candidate, found[-1]["average_precision"], "selection"))
-    return pd.DataFrame(found)
+    return pd.DataFrame([figure for figure in found if figure["candidate"] not in failed])
 
 
 def best(figures: pd.DataFrame, rule: bool) -> str | None:
@@ -66,25 +82,28 @@ def best(figures: pd.DataFrame, rule: bool) -> str | None:
     return str(rows.groupby("candidate", sort=False)["average_precision"].mean().idxmax())
 
 
-def score(rows: Rows, tests: Sequence[Split], candidates: Sequence[str], rule: str | None, say: Say) -> pd.DataFrame:
+def score(
+    rows: Rows, tests: Sequence[Split], candidates: Sequence[str], rule: str | None, settings: Settings, say: Say
+) -> pd.DataFrame:
     """Calibrated scores of the candidates and one rule on the test folds, one row per candidate and test row.
 
-    Columns: candidate, fold, customer_id, unit, outcome, score.
+    Columns: candidate, fold, row (position in ``rows``), customer_id, unit, outcome, score. Raises DataError when one
+    of them cannot be fitted.
     """
     tables = []
     for split in tests:
         train, test = rows.take(split.train), rows.take(split.test)
         for candidate in (*candidates, *([rule] if rule else [])):
-            scores = fit_named(candidate, train).score(test.matrix[:, inputs(candidate, rows)])
-            tables.append(_scores(candidate, split.name, test, scores))
+            scores = fit_named(candidate, train, settings).score(test.matrix[:, inputs(candidate, rows)])
+            tables.append(_scores(candidate, split, test, scores))
             say(_line(split, candidate, metrics.average_precision(test.outcome, scores), "test"))
     return pd.concat(tables, ignore_index=True)
 
 
-def fit_named(name: str, rows: Rows) -> Fitted:
+def fit_named(name: str, rows: Rows, settings: Settings) -> Fitted:
     """The candidate, or the rule of the column of this name, fitted and calibrated."""
     if name in ("logistic", "lightgbm"):
-        return fit_candidate(name, rows)
+        return fit_candidate(name, rows, settings)
     return fit_number(inputs(name, rows)[0], rows)
 
 
@@ -124,8 +143,8 @@ def _ranking(outcome: np.ndarray, score: np.ndarray) -> dict[str, float]:
     }
 
 
-def _scores(candidate: str, fold: str, test: Rows, scores: np.ndarray) -> pd.DataFrame:
+def _scores(candidate: str, split: Split, test: Rows, scores: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({
-        "candidate": candidate, "fold": fold, "customer_id": test.customer, "unit": test.unit,
+        "candidate": candidate, "fold": split.name, "row": split.test, "customer_id": test.customer, "unit": test.unit,
         "outcome": test.outcome, "score": scores,
     })  # fmt: skip

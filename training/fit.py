@@ -4,28 +4,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
+from features.catalogue import BY_NAME
+from features.errors import DataError
 from training.calibration import Calibrator, calibrate
 from training.models import Categories, Linear, Numbers, Served, Trees
 from training.rows import Rows
 from training.rules import fit_rule
+from training.settings import LightGBM, Settings
 
 Fit = Callable[[np.ndarray | None], Trees | Linear]
+Term = Callable[[np.ndarray, np.ndarray], Numbers | Categories]
 
-TREES = 120
-BOOSTING = {
-    "objective": "binary", "learning_rate": 0.07, "num_leaves": 15, "max_depth": 5, "min_data_in_leaf": 50,
-    "bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction": 0.3, "lambda_l2": 5.0, "max_bin": 63,
-    "bin_construct_sample_cnt": 20_000, "deterministic": True, "force_row_wise": True, "seed": 0,
-    "verbose": -1,
+DEFAULT = Settings()
+
+ALWAYS = {
+    "objective": "binary", "bagging_freq": 1, "max_bin": 63, "bin_construct_sample_cnt": 20_000,
+    "deterministic": True, "force_row_wise": True, "seed": 0, "verbose": -1,
 }  # fmt: skip
 SMALL = 3_000_000
-PENALTY = 0.01
+LARGE = 50_000_000
 TAILS = (0.005, 0.995)
 PARTS = 3
 ENOUGH = 500
+
+
+class NoFit(DataError):
+    """A candidate that could not be fitted on these rows."""
 
 
 @dataclass(frozen=True)
@@ -39,55 +47,141 @@ class Fitted:
         return self.calibrator(self.model.margin(matrix))
 
 
-def trees(rows: Rows) -> Fit:
+def trees(rows: Rows, settings: Settings = DEFAULT) -> Fit:
     """Bins the rows once; the returned function fits LightGBM on all of them or on the given positions."""
     categories = [i for i, column in enumerate(rows.columns) if column["kind"] == "category"]
     names = [column["name"] for column in rows.columns]
-    settings = {**BOOSTING, "num_threads": 1 if rows.matrix.size < SMALL else 0}
-    data = Trees.binned(rows.matrix, rows.outcome, names, categories, settings)
+    own = settings.lightgbm
+    if own.cluster:
+        return _on_cluster(rows, settings, names, categories)
+    boosting = {**_boosting(own, rows), "num_threads": 1 if rows.matrix.size < SMALL else 0}
+    data = Trees.binned(rows.matrix, rows.outcome, names, categories, boosting)
 
     def fit(index: np.ndarray | None = None) -> Trees:
-        return Trees.fit(data, index, settings, TREES)
+        kept, weight = sampled(rows.outcome, index, settings)
+        return Trees.fit(data, kept, weight, boosting, own.num_iterations)
 
     return fit
 
 
-def linear(rows: Rows) -> Fit:
+def _on_cluster(rows: Rows, settings: Settings, names: list[str], categories: list[int]) -> Fit:
+    from training import cluster
+
+    own = settings.lightgbm
+    assert own.cluster is not None
+    address, boosting = own.cluster, _boosting(own, rows) | {"n_estimators": own.num_iterations}
+
+    def fit(index: np.ndarray | None = None) -> Trees:
+        kept, weight = sampled(rows.outcome, index, settings)
+        kept = np.arange(len(rows)) if kept is None else kept
+        text = cluster.train(address, boosting, rows.matrix[kept], rows.outcome[kept], weight, names, categories)
+        return Trees(text)
+
+    return fit
+
+
+def _boosting(own: LightGBM, rows: Rows) -> dict[str, Any]:
+    """LightGBM's parameters; what is always so, and what the settings say."""
+    chosen = own.model_dump(exclude={"num_iterations", "positive_weight", "monotone", "cluster"})
+    constraints = {"monotone_constraints": directions(rows)} if own.monotone else {}
+    return {**ALWAYS, **chosen, **constraints}
+
+
+def directions(rows: Rows) -> list[int]:
+    """How each column may move the margin: 1 only up, −1 only down, 0 freely.
+
+    The catalogue says which measures of a stream speak of more activity and which of less; whether more activity of
+    this stream raises or lowers the risk, the rows say: by the sign of the summed rank correlations of its measures.
+    """
+    sides = np.array(
+        [BY_NAME[column["measure"]].direction if column["measure"] in BY_NAME else 0 for column in rows.columns]
+    )
+    speaks = np.zeros(len(sides))
+    for position in np.flatnonzero(sides):
+        speaks[position] = sides[position] * _rank_correlation(rows.matrix[:, position], rows.outcome)
+    sources = np.array([column["source"] for column in rows.columns], object)
+    signs = [int(np.sign(speaks[sources == source].sum())) for source in sources]
+    return [int(side) * sign for side, sign in zip(sides, signs)]
+
+
+def _rank_correlation(values: np.ndarray, outcome: np.ndarray) -> float:
+    """Spearman's, over the rows where the value is known; 0 where either side is constant."""
+    from scipy.stats import rankdata
+
+    known = ~np.isnan(values)
+    if known.sum() < 2 or np.ptp(values[known]) == 0 or np.ptp(outcome[known]) == 0:
+        return 0.0
+    return float(np.corrcoef(rankdata(values[known]), outcome[known])[0, 1])
+
+
+def sampled(
+    outcome: np.ndarray, index: np.ndarray | None, settings: Settings
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The rows to fit on, and their weights; None: the given ones, all alike.
+
+    Of the rows without the outcome a share ``negatives`` is kept, weighted so that they count for all of them: the
+    weighted base rate is that of the rows, exactly (the weighting of King and Zeng 2001, "Logistic regression in rare
+    events data").
+    """
+    every = np.arange(len(outcome)) if index is None else index
+    positive = outcome[every] > 0
+    keep = positive | (np.random.default_rng(0).random(len(outcome))[every] < settings.negatives)
+    if not keep[~positive].any():
+        keep = np.ones(len(every), bool)
+    if keep.all() and settings.lightgbm.positive_weight == 1:
+        return index, None
+    kept = every[keep]
+    weight = np.where(
+        outcome[kept] > 0, settings.lightgbm.positive_weight, (~positive).sum() / (keep & ~positive).sum()
+    )
+    return kept, weight
+
+
+def linear(rows: Rows, settings: Settings = DEFAULT) -> Fit:
     """Scales the rows once; the returned function fits a logistic regression with an L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
     blocks = [_block(rows, position) for position in range(len(rows.columns))]
-    design = np.hstack([block for block, _ in blocks])
+    widths = np.cumsum([block.shape[1] for block, _ in blocks])
+    large = len(rows) * widths[-1] > LARGE
+    design = np.hstack([block for block, _ in blocks], dtype=np.float32 if large else np.float64)
+    terms = [term for _, term in blocks]
+    del blocks
+    plain = settings.model_copy(update={"lightgbm": LightGBM()})
 
     def fit(index: np.ndarray | None = None) -> Linear:
-        index = np.arange(len(rows)) if index is None else index
-        model = LogisticRegression(C=PENALTY, solver="newton-cholesky", max_iter=50)
-        model.fit(design[index], rows.outcome[index])
-        weights = np.split(model.coef_[0], np.cumsum([block.shape[1] for block, _ in blocks])[:-1])
-        terms = [term(block[index], own) for (block, term), own in zip(blocks, weights, strict=True)]
-        return Linear(float(model.intercept_[0]), tuple(terms))
+        kept, weight = sampled(rows.outcome, index, plain)
+        own = design if kept is None else design[kept]
+        outcome = rows.outcome if kept is None else rows.outcome[kept]
+        # newton-cholesky copies the design; lbfgs does not
+        solver = {"solver": "lbfgs", "max_iter": 200} if large else {"solver": "newton-cholesky", "max_iter": 50}
+        model = LogisticRegression(C=settings.logistic.C, **solver).fit(own, outcome, weight)
+        slopes = np.split(model.coef_[0].astype(np.float64), widths[:-1])
+        sides = np.split(own.mean(axis=0, dtype=np.float64), widths[:-1])
+        fitted = [term(side, weight) for term, side, weight in zip(terms, sides, slopes, strict=True)]
+        return Linear(float(model.intercept_[0]), tuple(fitted))
 
     return fit
 
 
-def _block(rows: Rows, position: int) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers | Categories]]:
-    """The design columns of one feature, and how their weights become its term."""
+def _block(rows: Rows, position: int) -> tuple[np.ndarray, Term]:
+    """The design columns of one feature, and how their means and weights become its term."""
     column, values = rows.columns[position], rows.matrix[:, position]
     if column["kind"] == "category":
         return _category_block(values, len(column["categories"] or []))
     return _number_block(values, column["unit"] == "score")
 
 
-def _category_block(codes: np.ndarray, size: int) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Categories]]:
+def _category_block(codes: np.ndarray, size: int) -> tuple[np.ndarray, Term]:
     block = np.eye(size + 1)[np.where(np.isnan(codes), size, codes).astype(np.int64)]
 
-    def term(design: np.ndarray, weights: np.ndarray) -> Categories:
-        return Categories(tuple(weights[:-1].tolist()), float(weights[-1]), float((design @ weights).mean()))
+    def term(means: np.ndarray, weights: np.ndarray) -> Categories:
+        return Categories(tuple(weights[:-1].tolist()), float(weights[-1]), float(means @ weights))
 
     return block, term
 
 
-def _number_block(values: np.ndarray, rating: bool) -> tuple[np.ndarray, Callable[[np.ndarray, np.ndarray], Numbers]]:
+def _number_block(values: np.ndarray, rating: bool) -> tuple[np.ndarray, Term]:
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, TAILS).tolist() if len(known) else (0.0, 0.0)
     plain = Numbers(low, high, bool(low >= 0 and not rating), 0.0, 1.0, 1.0, np.nan, 0.0)
@@ -98,10 +192,9 @@ def _number_block(values: np.ndarray, rating: bool) -> tuple[np.ndarray, Callabl
     if len(known) < len(values):
         block = np.hstack([block, np.isnan(values)[:, None]])
 
-    def term(design: np.ndarray, weights: np.ndarray) -> Numbers:
+    def term(means: np.ndarray, weights: np.ndarray) -> Numbers:
         weight, missing = (*weights.tolist(), 0.0)[:2]
-        expected = float((design @ weights).mean())
-        return Numbers(low, high, plain.log, center, scale, weight, missing, expected)
+        return Numbers(low, high, plain.log, center, scale, weight, missing, float(means @ weights))
 
     return block, term
 
@@ -116,16 +209,16 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-CANDIDATES: dict[str, Callable[[Rows], Fit]] = {"logistic": linear, "lightgbm": trees}
+CANDIDATES: dict[str, Callable[[Rows, Settings], Fit]] = {"logistic": linear, "lightgbm": trees}
 
 
-def fit_candidate(candidate: str, rows: Rows) -> Fitted:
+def fit_candidate(candidate: str, rows: Rows, settings: Settings = DEFAULT) -> Fitted:
     """Fit on all rows; calibrate on the margins of units held out of a second fit on the others.
 
     The units are cut into thirds; thirds are held out in turn until ``ENOUGH`` outcomes have been scored
     unseen.
     """
-    fit = CANDIDATES[candidate](rows)
+    fit = _fit(candidate, rows, settings)
     margin, held = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
     part = parts(rows.unit)
     for third in range(PARTS):
@@ -138,9 +231,34 @@ def fit_candidate(candidate: str, rows: Rows) -> Fitted:
     return Fitted(fit(None), calibrate(margin[held], rows.outcome[held], rows.unit[held]))
 
 
-def fit_margin(candidate: str, rows: Rows) -> Trees | Linear:
+def fit_margin(candidate: str, rows: Rows, settings: Settings = DEFAULT) -> Trees | Linear:
     """The model alone: enough where only the ranking counts."""
-    return CANDIDATES[candidate](rows)(None)
+    return _fit(candidate, rows, settings)(None)
+
+
+def _fit(candidate: str, rows: Rows, settings: Settings) -> Fit:
+    """The candidate's fit, whose failures name it. Raises NoFit."""
+    with _named(candidate):
+        made = CANDIDATES[candidate](rows, settings)
+
+    def fit(index: np.ndarray | None = None) -> Trees | Linear:
+        with _named(candidate):
+            return made(index)
+
+    return fit
+
+
+@contextmanager
+def _named(candidate: str) -> Iterator[None]:
+    from lightgbm.basic import LightGBMError
+
+    try:
+        yield
+    except (ValueError, ArithmeticError, MemoryError, LightGBMError, DataError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NoFit(
+            f"{candidate} could not be fitted ({reason}); change its settings or take it out of `candidates`"
+        ) from error
 
 
 def fit_number(position: int, rows: Rows) -> Fitted:

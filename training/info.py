@@ -6,7 +6,7 @@ from features.config import Strict
 from features.segments import Cuts
 from features.snapshot_config import Outcome, Population, Windows
 from training.columns import Column
-from training.value import Capacity, Value
+from training.value import Capacity, Lifetime, Value
 
 Kind = Literal["lightgbm", "logistic", "rule"]
 
@@ -23,6 +23,7 @@ class Info(Strict):
     """What the model is, on what it was trained, and how good it was."""
 
     schema_version: Literal[1] = 1
+    data: str = ""
     model: str
     kind: Kind
     grade: Literal["A", "B", "C"]
@@ -41,6 +42,7 @@ class Info(Strict):
     base_rate: float
     metrics: dict[str, Metric]
     segments: Cuts | None = None
+    lifetime: Lifetime | None = None
     fingerprint: str
     versions: dict[str, str]
     customers_with_outcome: int

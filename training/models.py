@@ -37,11 +37,22 @@ class Trees:
         ).construct()
 
     @classmethod
-    def fit(cls, data: "lightgbm.Dataset", index: np.ndarray | None, settings: dict[str, Any], rounds: int) -> "Trees":
-        """Boost ``rounds`` trees on all the rows, or on those at the given positions."""
+    def fit(
+        cls,
+        data: "lightgbm.Dataset",
+        index: np.ndarray | None,
+        weight: np.ndarray | None,
+        settings: dict[str, Any],
+        rounds: int,
+    ) -> "Trees":
+        """Boost ``rounds`` trees on all the rows, or on those at the given positions, by their weights."""
         import lightgbm
 
-        rows = data if index is None else data.subset(index.tolist())
+        rows = data
+        if index is not None:
+            rows = data.subset(index.tolist()).construct()
+        if weight is not None:
+            rows.set_weight(weight)
         return cls(lightgbm.train(dict(settings), rows, rounds).model_to_string())
 
     @cached_property

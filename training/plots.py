@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from training import metrics
 from training.bundle import Bundle
-
-SAMPLE = 2_000
+from training.charts import found
+from training.sections.families import families
 
 
 def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, contacts: int, folder: Path) -> None:
@@ -25,14 +25,6 @@ def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, contacts:
     _draw(folder / "gains.png", lambda axes: _gains(axes, scored, rankings, contacts))
     _draw(folder / "folds.png", lambda axes: _folds(axes, scored, rankings))
     _draw(folder / "families.png", lambda axes: _families(axes, bundle, matrix))
-
-
-def families(bundle: Bundle, matrix: np.ndarray) -> pd.Series:
-    """Mean absolute contribution per family in log-odds, largest first, over at most ``SAMPLE`` rows."""
-    step = max(1, len(matrix) // SAMPLE)
-    parts = pd.DataFrame(bundle.contributions(matrix[::step])).T
-    parts.index = pd.Index([column["family"] for column in bundle.info.features])
-    return parts.groupby(level=0).sum().abs().mean(axis=1).sort_values(ascending=False)
 
 
 def _draw(path: Path, draw: Callable[[Axes], None]) -> None:
@@ -53,17 +45,10 @@ def _reliability(axes: Axes, scored: pd.DataFrame, ranking: str) -> None:
 
 def _gains(axes: Axes, scored: pd.DataFrame, rankings: list[str], contacts: int) -> None:
     for name in rankings:
-        found = [_found(part, name) for _, part in scored.groupby("fold")]
-        longest = min(len(curve) for curve in found)
-        axes.plot(np.mean([curve[:longest] for curve in found], axis=0), label=_label(name))
+        axes.plot(found(scored, name), label=_label(name))
     axes.axvline(contacts, color="grey", linestyle="--", label=f"capacity: {contacts}")
     axes.set(xlabel="customers contacted per date", ylabel="share of outcomes found", title="Gains")
     axes.legend()
-
-
-def _found(part: pd.DataFrame, ranking: str) -> np.ndarray:
-    ordered = part.sort_values(ranking, ascending=False, kind="stable")["outcome"].to_numpy()
-    return np.insert(np.cumsum(ordered) / max(ordered.sum(), 1), 0, 0.0)
 
 
 def _folds(axes: Axes, scored: pd.DataFrame, rankings: list[str]) -> None:
@@ -77,7 +62,7 @@ def _folds(axes: Axes, scored: pd.DataFrame, rankings: list[str]) -> None:
 
 
 def _families(axes: Axes, bundle: Bundle, matrix: np.ndarray) -> None:
-    shown = families(bundle, matrix).head(12)[::-1]
+    shown = families(bundle, matrix).moves.head(12)[::-1]
     axes.barh(shown.index, shown.to_numpy())
     axes.set(xlabel="mean |contribution|, log-odds", title="What the scores are made of")
 

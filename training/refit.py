@@ -7,10 +7,13 @@ import numpy as np
 from features import segments
 from training.bundle import Bundle, seal
 from training.columns import Column
+from training.curve import Curve
 from training.evaluate import Say, fit_named, inputs
 from training.fit import one_thread
+from training.hazard import Horizons, fit_curve
 from training.info import Info, Kind, Reference, Spread
 from training.job import Evaluation
+from training.spread import fit_spread
 
 
 def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
@@ -20,7 +23,7 @@ def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
         return None
     say(f"refitting {name} on {len(table.dates)} dates, {len(table):,} rows")
     with one_thread():
-        fitted, own = fit_named(name, table), inputs(name, table)
+        fitted, own = fit_named(name, table, evaluation.config.settings), inputs(name, table)
         columns = [table.columns[position] for position in own]
         graded = len(evaluation.scored) > 0
         scores = evaluation.served_scores if graded else fitted.score(table.matrix[:, own])
@@ -30,7 +33,17 @@ def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
             features={table.columns[i]["name"]: _spread(table.columns[i], table.matrix[:, i]) for i in own},
         )
         info = _info(evaluation, fitted.model.kind, columns, _cuts(evaluation, say))
-        return seal(info, fitted.model, fitted.calibrator, reference)
+        spread = fit_spread(name, table, evaluation.config.settings)
+        curve = _curve(evaluation, say)
+        return seal(info, fitted.model, fitted.calibrator, reference, curve, spread)
+
+
+def _curve(evaluation: Evaluation, say: Say) -> Curve | None:
+    config, name = evaluation.config, evaluation.served
+    if not config.curve or name is None:
+        return None
+    say(f"fitting the curve: {', '.join(map(str, config.curve))} days")
+    return fit_curve(evaluation.rows, Horizons.of(config), name, config.settings)
 
 
 def _cuts(evaluation: Evaluation, say: Say) -> segments.Cuts | None:
@@ -65,6 +78,8 @@ def _info(evaluation: Evaluation, kind: Kind, columns: list[Column], cuts: segme
     settings = ("model", "population", "outcome", "grace_days", "windows", "value", "capacity", "holdout")
     return Info(
         **{name: getattr(config, name) for name in settings},
+        data=config.data.name,
+        lifetime=evaluation.lifetime,
         kind=kind,
         grade=evaluation.grade.letter,
         rule=evaluation.rule,

@@ -1,7 +1,7 @@
 """A labelled snapshot as arrays: what every fit and every test takes its rows from."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import cast
 
@@ -12,11 +12,18 @@ from features.catalogue import Feature
 from training.columns import Column, encode
 
 MOST_CATEGORIES = 50
+SIDE = (
+    "event_day", "followed_days", "contacted", "buying_days", "buying_recency", "buying_age", "buying_mean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Rows:
-    """n mature rows: matrix (n, f) float64, outcome 1/0, unit codes, customer ids, day datetime64[D]."""
+    """n mature rows: matrix (n, f) float64, outcome 1/0, unit codes, customer ids, day datetime64[D].
+
+    side: further numbers of each row that are no features, (n,) each: what the snapshot brought of ``SIDE``, the
+    ``amount`` at stake, 1 where a unit is ``held_out`` from contacts.
+    """
 
     columns: list[Column]
     matrix: np.ndarray
@@ -24,6 +31,7 @@ class Rows:
     unit: np.ndarray
     customer: np.ndarray
     day: np.ndarray
+    side: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -31,7 +39,8 @@ class Rows:
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at these positions."""
         arrays = {name: getattr(self, name)[index] for name in ("matrix", "outcome", "unit", "customer", "day")}
-        return replace(self, **arrays)
+        side = {name: values[index] for name, values in self.side.items()}
+        return replace(self, **arrays, side=side)
 
     def on(self, dates: Sequence[date]) -> np.ndarray:
         """Positions of the rows of these as-of dates."""
@@ -51,10 +60,15 @@ class Rows:
         return len(np.unique(self.customer[self.outcome == 1]))
 
 
-def rows(frame: pd.DataFrame, features: Sequence[Feature]) -> Rows:
-    """The mature rows of a labelled snapshot frame. Raises DataError for a column of the wrong type."""
-    mature = frame[frame["outcome"].notna()]
+def rows(frame: pd.DataFrame, features: Sequence[Feature], **side: np.ndarray) -> Rows:
+    """The mature rows of a labelled snapshot frame of m rows; ``side``: further numbers of every row, (m,) each.
+
+    Raises DataError for a column of the wrong type.
+    """
+    known = frame["outcome"].notna().to_numpy()
+    mature = frame if known.all() else frame[known]
     columns = [_column(feature, mature[feature.name]) for feature in features]
+    brought = {name: mature[name].to_numpy(np.float64) for name in SIDE if name in mature}
     return Rows(
         columns,
         encode(mature, columns),
@@ -62,6 +76,7 @@ def rows(frame: pd.DataFrame, features: Sequence[Feature]) -> Rows:
         pd.factorize(mature["unit"], sort=True)[0],
         mature["customer_id"].to_numpy(object),
         mature["as_of"].to_numpy("datetime64[D]"),
+        brought | {name: np.asarray(values, np.float64)[known] for name, values in side.items()},
     )
 
 

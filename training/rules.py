@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from features.ready_config import SOURCE
 from training.columns import Column
 from training.models import Rule
 
@@ -15,7 +16,10 @@ STEP = 1e-3
 
 
 def numbers(columns: Sequence[Column]) -> list[int]:
-    """Positions of the columns that are rules: silence, own rhythm, activity, change, age, renewal."""
+    """Positions of the columns that are rules: silence, own rhythm, activity, change, age, renewal.
+
+    Of a ready-made table every number is one.
+    """
     widest = max((column["days"] or 0 for column in columns), default=0)
     return [
         position
@@ -24,6 +28,7 @@ def numbers(columns: Sequence[Column]) -> list[int]:
         and (
             column["measure"] in ALWAYS
             or column["measure"] == "trend"
+            or column["source"] == SOURCE
             or (column["measure"] in WIDEST and column["days"] == widest)
         )
     ]

@@ -3,25 +3,29 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import DataError
+from training.bundle import load
 from training.columns import Column
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-CHAMPION, SCORES = "champion", "scores.parquet"
+CHAMPION, SCORES, CONFIG = "champion", "scores.parquet", "config.json"
 BATCH = 100
 QUIET = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 REQUIREMENTS = ["lightgbm", "numpy", "pandas", "pydantic", "pyyaml", "scikit-learn"]
@@ -35,22 +39,26 @@ class Record:
     registered: str | None
 
 
+class NoRegistry(DataError):
+    """MLflow's store or server cannot be used."""
+
+
 def record(
     home: Path,
     name: str,
+    folder: Path,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     figures: Mapping[str, float],
-    folds: Mapping[str, list[float]],
-    folder: Path,
-    columns: list[Column],
+    series: Mapping[str, list[float]],
 ) -> Record:
     """Log one training and, when ``folder``/bundle exists, register it as ``name``.
 
     The run of ``mlflow run`` (MLFLOW_RUN_ID) is reused with its own store; MLFLOW_TRACKING_URI is respected.
-    ``folds`` are series over the test folds. The files of ``folder`` are kept with the run.
+    ``series`` run over the test folds. The files of ``folder`` are kept with the run. Raises NoRegistry; nothing is
+    registered then, for the version comes last.
     """
-    with _mlflow(home, name), _run() as run_id:
+    with _mlflow(home, name), _answering(home), _run() as run_id:
         import mlflow
 
         pairs = list(_flat(params))
@@ -58,13 +66,38 @@ def record(
             mlflow.log_params(dict(pairs[start : start + BATCH]))
         mlflow.set_tags(dict(tags))
         mlflow.log_metrics(dict(figures))
-        for series, values in folds.items():
+        for figure, values in series.items():
             for step, value in enumerate(values):
-                mlflow.log_metric(series, value, step=step)
+                mlflow.log_metric(figure, value, step=step)
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             mlflow.log_artifact(str(path), "report")
         bundle = folder / "bundle"
-        return Record(run_id, _register(name, bundle, columns, tags) if bundle.is_dir() else None)
+        return Record(run_id, _register(name, bundle, tags, _card(folder)) if bundle.is_dir() else None)
+
+
+def _card(folder: Path) -> str | None:
+    """What the registry says of a version: the summary of its card."""
+    card = folder / "card.json"
+    return json.loads(card.read_text()).get("summary") if card.is_file() else None
+
+
+def restore(run_id: str, home: Path | None = None) -> tuple[str, dict[str, str]]:
+    """The config of a recorded run as JSON, and its tags. Raises DataError where no workspace or server knows it."""
+    root = Path(os.environ.get("TSUNAGI_WORKSPACE", "workspace"))
+    homes = [home] if home else sorted(path.parent for path in root.glob("*/mlflow.db"))
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        homes = homes[:1] or [root]
+    for own in homes:
+        with _mlflow(own, None):
+            import mlflow
+
+            try:
+                tags = mlflow.MlflowClient().get_run(run_id).data.tags
+                return mlflow.artifacts.load_text(f"runs:/{run_id}/report/{CONFIG}"), tags
+            except (mlflow.exceptions.MlflowException, OSError):
+                continue
+    looked = ", ".join(str(own) for own in homes) or f"no registry below {root}"
+    raise DataError(f"run {run_id}: not a training that is recorded here ({looked}); `mlflow ui` lists the runs")
 
 
 def crown(home: Path, name: str, registered: str) -> None:
@@ -119,8 +152,11 @@ def _known(name: str) -> str:
 
 
 @contextmanager
-def _mlflow(home: Path, name: str) -> Iterator[None]:
-    """MLflow made quiet, on the store of the active run or else on the one of this workspace."""
+def _mlflow(home: Path, name: str | None) -> Iterator[None]:
+    """MLflow made quiet, on the store of the active run or else on the one of this workspace.
+
+    name: the experiment, made where it is missing; None: only read.
+    """
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     with warnings.catch_warnings():
@@ -139,22 +175,26 @@ def _mlflow(home: Path, name: str) -> Iterator[None]:
                 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
-def _reach(home: Path, name: str) -> None:
-    """Open the experiment. Raises DataError when the store cannot be used."""
+def _reach(home: Path, name: str | None) -> None:
+    """Open the experiment. Raises NoRegistry when the store cannot be used."""
+    with _answering(home):
+        _experiment(home, name)
+
+
+@contextmanager
+def _answering(home: Path) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        _experiment(home, name)
-    except (MlflowException, SQLAlchemyError) as error:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         where = os.environ.get("MLFLOW_TRACKING_URI") or home / "mlflow.db"
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{where}: MLflow cannot use it ({reason}); check it, or move it away and train again"
-        ) from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise NoRegistry(f"{where}: MLflow cannot use it ({reason}); check it, or move it away") from None
 
 
-def _experiment(home: Path, name: str) -> None:
+def _experiment(home: Path, name: str | None) -> None:
     """The experiment of this model, on the server of MLFLOW_TRACKING_URI or else in the workspace."""
     import mlflow
 
@@ -163,6 +203,8 @@ def _experiment(home: Path, name: str) -> None:
         home.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
         artifacts = (home / "mlartifacts").as_uri()
+    if name is None:
+        return
     if mlflow.get_experiment_by_name(name) is None:
         mlflow.create_experiment(name, artifact_location=artifacts)
     mlflow.set_experiment(name)
@@ -177,21 +219,23 @@ def _run() -> Iterator[str]:
         yield run.info.run_id
 
 
-def _register(name: str, bundle: Path, columns: list[Column], tags: Mapping[str, str]) -> str:
+def _register(name: str, bundle: Path, tags: Mapping[str, str], card: str | None) -> str:
     import mlflow
 
     logged = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(Path(__file__).with_name("pyfunc.py")),
         artifacts={"bundle": str(bundle)},
-        signature=_signature(columns),
+        signature=_signature(load(bundle).info.features),
         pip_requirements=REQUIREMENTS,
     )
     client = mlflow.MlflowClient()
     if not client.search_registered_models(f"name='{name}'"):
         client.create_registered_model(name)
     uri = f"models:/{logged.model_id}"
-    made = client.create_model_version(name, uri, logged.run_id, tags=dict(tags), model_id=logged.model_id)
+    made = client.create_model_version(
+        name, uri, logged.run_id, tags=dict(tags), description=card, model_id=logged.model_id
+    )
     return str(made.version)
 
 
@@ -212,3 +256,39 @@ def _flat(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
             yield from _flat(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def record_study(
+    home: Path, name: str, study: str, figures: Mapping[str, float], trials: Sequence[Mapping[str, Any]]
+) -> str:
+    """Log a study of settings as one run and each of its trials as a child of it; returns the id of the run.
+
+    trials: number, state, settings, and the average precision by fold. A study that was recorded before goes on in its
+    run, to which new trials alone are added.
+    """
+    with _mlflow(home, name):
+        import mlflow
+
+        client, outer = mlflow.MlflowClient(), os.environ.get("MLFLOW_RUN_ID")
+        experiment = (client.get_run(outer).info if outer else mlflow.set_experiment(name)).experiment_id
+        there = client.search_runs([experiment], f"tags.study = '{study}'", max_results=50_000)
+        known = {run.data.tags.get("trial"): run.info.run_id for run in there}
+        tags = {"study": study} | ({"mlflow.parentRunId": outer} if outer else {})
+        parent = known.get(None) or client.create_run(experiment, tags=tags, run_name=f"tune {study}").info.run_id
+        for trial in trials:
+            if str(trial["number"]) not in known:
+                _trial(client, experiment, study, parent, trial)
+        for figure, value in figures.items():
+            client.log_metric(parent, figure, value)
+        client.set_terminated(parent)
+        return parent
+
+
+def _trial(client: "MlflowClient", experiment: str, study: str, parent: str, trial: Mapping[str, Any]) -> None:
+    tags = {"study": study, "trial": str(trial["number"]), "state": trial["state"], "mlflow.parentRunId": parent}
+    run = client.create_run(experiment, tags=tags, run_name=f"trial {trial['number']}").info.run_id
+    for key, value in _flat(trial["settings"]):
+        client.log_param(run, key, value)
+    for step, value in enumerate(trial["folds"].values()):
+        client.log_metric(run, "average_precision", value, step=step)
+    client.set_terminated(run, "FAILED" if trial["state"] == "failed" else "FINISHED")

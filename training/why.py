@@ -17,8 +17,11 @@ def words() -> dict[Language, dict[str, Any]]:
     return yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
 
 
-def passes(figures: dict[str, float]) -> dict[str, dict[str, bool]]:
-    """Each test of a grade, and whether these figures pass it for an A and for a B."""
+def passes(figures: dict[str, float], dated: bool = True) -> dict[str, dict[str, bool]]:
+    """Each test of a grade, and whether these figures pass it for an A and for a B.
+
+    ``dated``: graded on later dates; by cross-validation alone no A is given.
+    """
     sure = figures["gain_low"] > 0
     often = figures["dates_better"] >= grade.BETTER_DATES * figures["dates"]
     true = {letter: figures["ece"] <= limit(figures, letter) for letter in grade.LIMITS}
@@ -27,6 +30,7 @@ def passes(figures: dict[str, float]) -> dict[str, dict[str, bool]]:
         "gain": {"A": sure, "B": sure},
         "dates": {"A": often, "B": often},
         "ece": true,
+        **({} if dated else {"dated": {"A": False, "B": True}}),
     }
 
 
@@ -40,7 +44,9 @@ def why(evaluation: Evaluation, said: dict[str, Any]) -> list[str]:
     found, table = evaluation.grade.figures, evaluation.rows
     if found:
         next_better = "B" if evaluation.grade.letter == "C" else "A"
-        failed = [test for test, passed in passes(found).items() if not passed[next_better]]
+        failed = [
+            test for test, passed in passes(found, not cross_validated(evaluation)).items() if not passed[next_better]
+        ]
         values = found | {"surplus": grade.SURPLUS, "limit": limit(found, next_better)}
         return [said["why"][test].format(**values) for test in failed or ["passed"]]
     had = table.customers_with_outcome
@@ -49,8 +55,14 @@ def why(evaluation: Evaluation, said: dict[str, Any]) -> list[str]:
     return [unscored(evaluation, said)]
 
 
+def cross_validated(evaluation: Evaluation) -> bool:
+    """Whether the test rows are parts of the customers, for want of later dates."""
+    scored = evaluation.scored
+    return len(scored) > 0 and bool(scored["fold"].str.startswith("customers ").all())
+
+
 def unscored(evaluation: Evaluation, said: dict[str, Any]) -> str:
     """Why no row of a test date has a score."""
     if evaluation.rows.varies:
-        return said["why"]["untested"]
+        return said["why"]["untested" if evaluation.folds.test else "no_fold"]
     return said["why"]["everyone" if evaluation.rows.customers_with_outcome else "nobody"]

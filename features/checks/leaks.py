@@ -84,7 +84,9 @@ def of_attributes(config: SnapshotConfig, known: Facts, made: Snapshot) -> Itera
     begins[place] = had.to_numpy().astype("datetime64[D]").astype(np.int64) + config.outcome.gap_days
     for name, spec in config.data.customers.attributes.items():
         history = known.attributes[name]
-        if not isinstance(history, Changing) or (spec.changes and spec.changes.table in outcome):
+        if not isinstance(history, Changing) or name in config.outcome.attributes:
+            continue
+        if spec.changes and spec.changes.table in outcome:
             continue
         if values := _changes_after(history.changes, begins):
             yield Finding("leakage", "warning", name, "changes_after", values)

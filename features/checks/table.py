@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from features.checks import ready_made
 from features.checks.findings import Level, title, word, words
 from features.checks.quality import Report
 from features.config import Language
@@ -13,7 +14,7 @@ WIDTH_WITHOUT_TERMINAL, NARROW = 140, 110
 _STYLE: dict[Level, str] = {"error": "bold red", "warning": "yellow", "ok": ""}
 
 
-def show(report: Report, lang: Language, width: int | None = None) -> None:
+def show(report: Report | ready_made.Report, lang: Language, width: int | None = None) -> None:
     """Print one row per finding; on a narrow terminal what is found, needed and to do stand below each other."""
     console = Console(highlight=False, width=width)
     if width is None and not console.is_terminal:

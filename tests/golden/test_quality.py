@@ -108,7 +108,7 @@ def reasons(judged: job.Evaluation, chosen: list[Split], score: np.ndarray) -> t
     for split in chosen:
         train, test = judged.rows.take(split.train), judged.rows.take(split.test)
         with one_thread():
-            fitted = fit_named(judged.chosen, train)
+            fitted = fit_named(judged.chosen, train, judged.config.settings)
         scores.append(fitted.score(test.matrix))
         family = [column["family"] for column in test.columns]
         found.append(parts(fitted.model.contributions(test.matrix), family, np.ones(len(test))))

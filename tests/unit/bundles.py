@@ -9,8 +9,11 @@ from features.snapshot_config import Inactivity, Population, Windows
 from training.bundle import Bundle, seal
 from training.calibration import Calibrator
 from training.columns import Column, encode
+from training.curve import Curve
 from training.info import Info, Metric, Reference
 from training.models import Categories, Linear, Numbers, Rule, Trees
+from training.rows import Rows
+from training.spread import fit_spread
 from training.value import Capacity, Value
 
 LOGIN, TENURE = {"en": "Logins", "ja": "ログイン"}, {"en": "Customer age", "ja": "利用期間"}
@@ -127,3 +130,13 @@ def rule_bundle(training: pd.DataFrame | None = None, **changes: object) -> Bund
     rule = Rule(knots=(1.0, 20.0, 60.0), margins=(-3.0, -1.0, 2.0), missing=-0.5, expected=-1.2)
     info = _info("rule", "C", COLUMNS[:1], changes)
     return _sealed(info, rule, Calibrator(1.0, 0.0), frame() if training is None else training)
+
+
+def with_parts(bundle: Bundle) -> Bundle:
+    """The bundle with a curve of two horizons and the spread of its recipe on 300 rows."""
+    rows, columns, unit = frame(300, seed=3), bundle.info.features, np.arange(300)
+    outcome, days = rows["outcome"].to_numpy(), np.zeros(300, "datetime64[D]")
+    table = Rows(columns, encode(rows, columns), outcome, unit, unit.astype(object), days)
+    name = columns[0]["name"] if bundle.info.kind == "rule" else bundle.info.kind
+    curve = Curve((30, 60), 30, True, None, (Calibrator(0.0, 1.0), Calibrator(0.0, -1.0)))
+    return seal(bundle.info, bundle.model, bundle.calibrator, bundle.reference, curve, fit_spread(name, table))

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.priority import ACTIONS, held_out, plan
+from features.buying import COLUMNS
+from features.errors import DataError
+from features.outcome import SubscriptionEnd
+from serving.priority import ACTIONS, columns, held_out, plan
 from tests.unit.bundles import rule_bundle
-from training.value import Capacity, Value
+from training.lifetime import Lifetime, Purchases, Spend
+from training.value import Capacity, Value, lost
 
 MONDAY = date(2026, 3, 2)
 
@@ -130,3 +134,37 @@ def test_ties_are_broken_by_customer_and_row_order_does_not_matter():
 
 def test_actions_are_known_words():
     assert set(plan(people(), SCORES, info(), MONDAY)["action"]) <= set(ACTIONS)
+
+
+MODEL = Lifetime(
+    stream="order", purchases=Purchases(r=0.25, alpha=4.5, a=0.8, b=2.5), spend=Spend(p=6.25, q=3.74, v=15.44),
+    customers=99, repeat=60, correlation=0.1, log_likelihood=-1.0,
+)  # fmt: skip
+
+
+def test_an_expected_lifetime_ranks_who_would_buy_most_and_needs_its_columns():
+    own = info(value=Value(amount={"lifetime": "order", "days": 365}, effect=0.5))
+    own = own.model_copy(update={"lifetime": MODEL})
+    bought = pd.DataFrame([(1, 0, 200, np.nan), (9, 180, 200, 30.0)] * 3, columns=COLUMNS)
+    frame = people().join(bought)
+    assert set(columns(own)) == {"customer_id", "unit", "owner", "last_contact", *COLUMNS}
+    made = plan(frame, np.full(6, 0.5), own, MONDAY)
+    worth = MODEL.ahead(bought, 365)
+    assert worth[1] > 5 * worth[0] > 0
+    assert made["value_at_risk"].to_numpy() == pytest.approx(0.5 * worth)
+    assert made["gain"].to_numpy() == pytest.approx(0.25 * worth)
+    assert made["rank"].tolist() == [4, 1, 5, 2, 6, 3]
+    with pytest.raises(DataError, match="no lifetime of order has been fitted; train again"):
+        plan(frame, np.full(6, 0.5), own.model_copy(update={"lifetime": None}), MONDAY)
+
+
+def test_a_contract_is_worth_what_would_have_survived():
+    outcome = SubscriptionEnd(kind="subscription_end", horizon_days=90)
+    value = Value(amount={"contract": "subscription_value", "days": 365}, effect=0.5)
+    own = info(value=value, outcome=outcome)
+    frame = people().assign(subscription_value=1000.0)
+    assert columns(own)[-1] == "subscription_value"
+    made = plan(frame, SCORES, own, MONDAY)
+    assert made["value_at_risk"].to_numpy() == pytest.approx(SCORES * 1000 * lost(SCORES, value, outcome))
+    assert made["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert (made["value_at_risk"] < SCORES * 1000).all()

@@ -639,17 +639,21 @@ def printed(capsys, lang, *rows, model="churn"):
         "base_rate": 0.07,
         "note": None,
         "legend": words(lang)["legend"],
+        "interval": words(lang)["interval"],
     }
     table.show(about, rows, lang)
     return capsys.readouterr().out
 
 
-def row(*points, change=None):
+def row(*points, change=None, low=None, high=None, risks=None):
     return {
         "rank": 1,
         "customer_id": "A-1",
         "name": None,
         "score": 0.25,
+        "low": low,
+        "high": high,
+        "risks": risks,
         "band": "high",
         "change": change,
         "reasons": [
@@ -681,6 +685,17 @@ def test_a_change_is_shown_when_there_is_one(capsys):
     assert "Change" not in printed(capsys, "en", row(0.1), row(0.1))
     both = printed(capsys, "en", row(0.1), row(0.1, change=-0.031))
     assert "Change" in both and "−3.1" in both and "-3.1" not in both
+
+
+def test_an_interval_and_other_horizons_are_shown_where_they_are_known(capsys):
+    for lang, said, within in (
+        ("en", "not what nobody can know", "60 days: 31.0%"),
+        ("ja", "誰にも予測できない", "60日：31.0%"),
+    ):
+        nothing = printed(capsys, lang, row(0.1))
+        assert said not in nothing and "–" not in nothing and words(lang)["columns"]["risks"] not in nothing
+        some = printed(capsys, lang, row(0.1, low=0.1834, high=0.331, risks={"30": 0.25, "60": 0.31}))
+        assert said in some.replace("\n", "") and "18.3–33.1%" in some and within in some
 
 
 def test_the_first_reason_is_always_told_and_faint_ones_are_not(capsys):

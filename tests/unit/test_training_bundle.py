@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from features.errors import DataError
-from tests.unit.bundles import frame, lightgbm_bundle, logistic_bundle, rule_bundle
-from training.bundle import champion, load, place, save
+from tests.unit.bundles import frame, lightgbm_bundle, logistic_bundle, rule_bundle, with_parts
+from training.bundle import Bundle, champion, load, place, save
 
 MAKERS = [lightgbm_bundle, logistic_bundle, rule_bundle]
+
+
+def whole() -> Bundle:
+    """A bundle with a curve and a spread."""
+    return with_parts(lightgbm_bundle())
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -18,6 +23,32 @@ def test_a_loaded_bundle_scores_as_the_saved_one(make, tmp_path):
     assert loaded.sha256 == made.sha256 and len(loaded.version) == 12
     matrix = loaded.matrix(rows)
     assert (loaded.margin(matrix) == made.margin(made.matrix(rows))).all()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_curve_and_a_spread_travel_with_the_bundle(make, tmp_path):
+    made = with_parts(make())
+    save(made, tmp_path / "b")
+    loaded, names = load(tmp_path / "b"), {path.name for path in (tmp_path / "b").iterdir()}
+    assert loaded.sha256 == made.sha256 != make().sha256 and {"curve.json", "spread.json"} < names
+    matrix = loaded.matrix(frame(50, seed=1))
+    margin = loaded.margin(matrix)
+    score = loaded.probability(margin)
+    low, high = loaded.interval(matrix, margin)
+    assert ((low < score) & (score < high)).all()
+    assert np.array_equal(made.interval(matrix, margin), (low, high))
+    risks = loaded.risks(matrix, score)
+    assert list(risks) == ["30", "60"] and (risks["30"] == score).all() and (risks["60"] < score).all()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_bundle_without_them_loads_as_before_and_says_so(make, tmp_path):
+    save(make(), tmp_path / "b")
+    loaded = load(tmp_path / "b")
+    assert not {"curve.json", "spread.json"} & {path.name for path in (tmp_path / "b").iterdir()}
+    matrix = loaded.matrix(frame(5))
+    assert loaded.interval(matrix, loaded.margin(matrix)) is None
+    assert loaded.risks(matrix, np.full(5, 0.1)) == {}
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -34,9 +65,10 @@ def test_contributions_and_base_sum_to_the_margin(make):
     )
 
 
-def test_equal_bundles_have_equal_bytes_and_other_settings_other_versions(tmp_path):
+@pytest.mark.parametrize("make", [lightgbm_bundle, whole])
+def test_equal_bundles_have_equal_bytes_and_other_settings_other_versions(make, tmp_path):
     for name in ("one", "two"):
-        save(lightgbm_bundle(), tmp_path / name)
+        save(make(), tmp_path / name)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
     assert lightgbm_bundle(holdout=0.2).version != lightgbm_bundle().version
@@ -85,6 +117,8 @@ def _damage(folder, how):
         (folder / "calibrator.json").unlink()
     elif how == "changed":
         (folder / "model.txt").write_text((folder / "model.txt").read_text().replace("0", "1", 1))
+    elif how == "changed spread":
+        (folder / "spread.json").write_text((folder / "spread.json").read_text().replace("0.5", "0.4", 1))
     elif how == "no manifest":
         (folder / "manifest.json").unlink()
     else:
@@ -97,12 +131,13 @@ def _damage(folder, how):
         ("extra", "notes.txt is not in the manifest"),
         ("missing", "calibrator.json is missing"),
         ("changed", "model.txt was changed"),
+        ("changed spread", "spread.json was changed"),
         ("no manifest", "manifest.json is missing"),
         ("broken manifest", "manifest.json is not JSON"),
     ],
 )
 def test_a_damaged_bundle_is_refused_by_name(how, words, tmp_path):
-    save(lightgbm_bundle(), tmp_path / "b")
+    save(whole(), tmp_path / "b")
     _damage(tmp_path / "b", how)
     with pytest.raises(DataError, match=words):
         load(tmp_path / "b")
@@ -126,10 +161,13 @@ def _rewrite(folder, name, content):
         ("bundle.json", {"kind": "lightgbm"}),
         ("calibrator.json", {"c": 1.0}),
         ("rule.json", {"base": 1.0}),
+        ("spread.json", {"pairs": []}),
+        ("spread.json", {"kind": "forest"}),
+        ("curve.json", {"own": 31}),
     ],
 )
 def test_an_unknown_schema_is_refused(name, change, tmp_path):
-    save(rule_bundle(), tmp_path / "b")
+    save(with_parts(rule_bundle()), tmp_path / "b")
     content = json.loads((tmp_path / "b" / name).read_text())
     _rewrite(tmp_path / "b", name, json.dumps({**content, **change}))
     with pytest.raises(DataError, match="b: "):
@@ -162,3 +200,18 @@ def test_only_a_sound_bundle_of_that_model_is_placed(tmp_path):
     with pytest.raises(DataError, match="was changed"):
         place(tmp_path / "b", tmp_path / "home", "churn")
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("trained", "served", "allowed"),
+    [("saas", "saas", True), ("", "saas", True), ("saas", "", True), ("grocery", "saas", False)],
+)
+def test_a_bundle_of_another_data_set_is_not_placed(trained, served, allowed, tmp_path):
+    save(lightgbm_bundle(data=trained), tmp_path / "b")
+    if not allowed:
+        with pytest.raises(DataError, match="trained on the data set grocery, not saas; give a bundle trained on saas"):
+            place(tmp_path / "b", tmp_path / "home", "churn", served)
+        assert not (tmp_path / "home").exists()
+        return
+    place(tmp_path / "b", tmp_path / "home", "churn", served)
+    assert champion(tmp_path / "home", "churn")

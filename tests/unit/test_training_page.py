@@ -12,15 +12,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.checks.findings import Finding
 from features.config import load
 from features.data_config import workspace
 from tests.company import configs, logins, tables
 from tests.unit.test_training_job import TRAINING, company, silent
 from training import charts, job, page, why
 from training.__main__ import main
+from training.bundle import seal
 from training.config import TrainConfig
 from training.grade import _letter, ungraded
+from training.later import later
+from training.profit import profit
 from training.refit import refit
+from training.sections import families, timeline
+from training.slices import slices
+from training.treated import treated
+from training.versus import Lists, Versus
 
 BASE64 = "data:image/svg+xml;base64,"
 LANGS = ["en", "ja"]
@@ -132,17 +140,55 @@ def test_what_is_served_is_named(graded, ruled, nobody):
     assert nobody.bundle is None and said["served_nothing"] in plain(page.page(nobody, "en"))
 
 
+SECTIONS = [
+    "tests", "changes", "reliability", "gains", "profit", "folds", "table", "families", "slices", "fairness", "treated",
+    "hazard", "checks", "stages",
+]  # fmt: skip
+
+
+def sections(text: str) -> dict[str, ElementTree.Element]:
+    """The sections of a page that have a name, in order."""
+    return {e.get("id"): e for e in parsed(text).iter() if e.tag.endswith("}section") and e.get("id")}
+
+
+def told_in(element: ElementTree.Element) -> str:
+    return " ".join(" ".join(element.itertext()).split())
+
+
+def images(element: ElementTree.Element) -> list[ElementTree.Element]:
+    return [e for e in element.iter() if e.tag.endswith("}img")]
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_page_has_every_section_in_the_same_order_the_grade_before_all(training, lang):
+    text = page.page(training, lang)
+    assert list(sections(text)) == SECTIONS
+    assert text.index('class="verdict') < text.index('id="tests"')
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_section_without_anything_to_show_says_so(training, lang):
+    nothing = why.words()[lang]["empty"].format(why="")
+    for name, own in sections(page.page(training, lang)).items():
+        shown = images(own) or [e for e in own.iter() if e.tag.endswith("}table")]
+        assert shown or nothing in told_in(own) or name == "folds", name
+
+
 def test_a_page_without_test_rows_says_why_in_place_of_pictures(nobody):
-    text = page.page(nobody, "en")
-    assert not [element for element in parsed(text).iter() if element.tag.endswith("img")]
-    assert plain(text).count(why.words()["en"]["why"]["nobody"]) == 5
+    own, reason = sections(page.page(nobody, "en")), why.words()["en"]["why"]["nobody"]
+    assert [name for name in SECTIONS if images(own[name])] == ["folds"]
+    named = ("tests", "reliability", "gains", "profit", "folds", "families", "slices", "fairness", "treated")
+    assert [name for name in named if reason not in told_in(own[name])] == []
 
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_pictures_are_missing_for_their_own_reason_not_for_that_of_the_grade(few, lang):
     told, reasons = plain(page.page(few, lang)), why.words()[lang]["why"]
     assert why.why(few.evaluation, why.words()[lang]) != [reasons["untested"]]
-    assert told.count(reasons["untested"]) == 3
+    own = sections(page.page(few, lang))
+    for name in ("reliability", "gains", "folds"):
+        assert reasons["untested"] in told_in(own[name]), name
+    assert reasons["untested"] not in told_in(own["families"]) and reasons["untested"] in told
 
 
 def test_where_only_rules_compete_the_best_rule_alone_is_drawn(graded):
@@ -151,7 +197,8 @@ def test_where_only_rules_compete_the_best_rule_alone_is_drawn(graded):
     alone = replace(own, chosen=None, tests=tests, scored=scored, grade=ungraded("too few"))
     training = page.gather(alone, refit(alone, silent))
     text = page.page(training, "en")
-    assert len(training.pictures) == 3 and why.words()["en"]["grade_none"] in plain(text)
+    assert set(training.pictures) == {"rolling", "precisions", "swarm", "reliability", "gains", "lift"}
+    assert why.words()["en"]["grade_none"] in plain(text)
     assert f"{training.facts['metrics']['roc_auc']['value']:.3f}" in plain(text)
 
 
@@ -159,16 +206,15 @@ def test_the_table_holds_every_candidate_and_the_best_rule_of_every_fold(graded)
     own = graded.evaluation
     every = pd.concat([own.selection, own.tests])
     shown = every[~every["rule"].astype(bool) | (every["candidate"] == own.rule)]
-    (table,) = [e for e in parsed(page.page(graded, "en")).iter() if "folds" in e.get("class", "").split()]
-    rows = [e for e in table.iter() if e.tag.endswith("}tr")][1:]
+    rows = [e for e in sections(page.page(graded, "en"))["table"].iter() if e.tag.endswith("}tr")][1:]
     precisions = [[cell.text for cell in row][5] for row in rows]
     assert precisions == [f"{value:.3f}" for value in shown["average_precision"]]
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_pictures_hold_numerals_alone(graded):
     tree = parsed(page.page(graded, "ja"))
-    sources = [element.get("src") for element in tree.iter() if element.tag.endswith("img")]
-    assert len(sources) == 3 and all(source.startswith(BASE64) for source in sources)
+    sources = [element.get("src") for element in images(tree)]
+    assert len(sources) == 6 and all(source.startswith(BASE64) for source in sources)
     assert not [element for element in tree.iter() if element.tag.endswith(("script", "link", "iframe"))]
     assert not [element for element in tree.iter() if element.get("href")]
     for source in sources:
@@ -188,7 +234,8 @@ def test_families_that_are_called_the_same_are_told_apart():
         return {"family": family, "label": label}
 
     columns = [column("login", en="Log-ins"), column("login_user", en="Log-ins"), column("plan", en="Plan")]
-    training = SimpleNamespace(bundle=SimpleNamespace(info=SimpleNamespace(features=columns)))
+    bundle = SimpleNamespace(info=SimpleNamespace(features=columns))
+    training = SimpleNamespace(bundle=bundle, extras=page.Extras())
     names = {"login": "Log-ins (login)", "login_user": "Log-ins (login_user)", "plan": "Plan"}
     assert page.labels(training, "en") == names
     assert page.labels(training, "ja") == {family: family for family in names}
@@ -232,11 +279,144 @@ def test_gains_count_the_outcomes_found_from_the_best_ranked_on():
         "fold": ["1", "1", "1", "2", "2", "2", "2"], "outcome": [1.0, 0, 1, 0, 1, 0, 0],
         "rule": [3.0, 2, 1, 4, 3, 2, 1],
     })  # fmt: skip
-    assert charts._found(scored, "rule").tolist() == [0, 0.25, 0.75, 1]
+    assert charts.found(scored, "rule").tolist() == [0, 0.25, 0.75, 1]
     assert charts.rankings(scored) == ["rule"]
-    lines = charts.precisions(scored)
-    assert lines["base"].tolist() == pytest.approx([2 / 3, 1 / 4])
-    assert lines["rule"].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1 / 2])
+
+
+HOSTILE = '<script>alert("{0}")</script>＆\'{name}'
+CALIBRATED = pd.DataFrame({
+    "horizon": [30, 90, 180], "rows": [4000, 3900, 0], "predicted": [0.021, 0.0725, np.nan],
+    "observed": [0.024, 0.1333, np.nan], "ece": [0.0041, 0.0517, np.nan], "allowed": [0.02, 0.025, np.nan],
+})  # fmt: skip
+FINDINGS = [
+    Finding("usable rows", "ok", "", "fine", {"rows": 12_345}),
+    Finding("usable rows", "warning", HOSTILE, "without_time", {"rows": 12, "share": 0.001}),
+]
+VERSUS = Versus(4, 4_900, 300, 0.2501, 0.2623, 0.0122, -0.0041, 0.0304)
+LISTS = Lists("2025-11-01", 1_300, 140, 112, 9)
+
+
+@pytest.fixture(scope="module")
+def extras(graded):
+    """Everything the lead of a run can hand over; the attribute has hostile values."""
+    own, value = graded.evaluation, graded.evaluation.config.value
+    rows = later(own.scored, own.served_scores, own.rows, value, own.config.outcome)
+    random = np.random.default_rng(0)
+    side = {"contacted": (random.random(len(rows)) < 0.3) * 1.0, "held_out": (random.random(len(rows)) < 0.3) * 1.0}
+    rows = replace(rows, side=side)
+    plan = pd.DataFrame({"plan": np.where(rows.score > np.median(rows.score), HOSTILE, "basic")})
+    info = graded.bundle.info.model_copy(update={"grade": "B"})
+    champion = seal(info, graded.bundle.model, graded.bundle.calibrator, graded.bundle.reference)
+    return page.Extras(
+        champion, VERSUS, LISTS, profit(rows, value, own.contacts), slices(rows, plan, value, own.contacts),
+        treated(rows), CALIBRATED, FINDINGS, {"snapshot": 1.25, HOSTILE: 2.5, "report": 0.0},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def full(graded, extras):
+    return page.gather(graded.evaluation, graded.bundle, extras)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_with_everything_at_hand_no_section_is_empty(full, lang):
+    text, said = page.page(full, lang), why.words()[lang]
+    own = sections(text)
+    assert list(own) == SECTIONS
+    assert [name for name in SECTIONS if said["empty"].format(why="") in told_in(own[name])] == []
+    told = plain(text)
+    assert "None" not in told and "nan" not in told.split() and not re.search(r"{[a-z_]*}", told.replace("{name}", ""))
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_hostile_name_stays_text_wherever_it_is_shown(full, lang):
+    text = page.page(full, lang)
+    assert "<script" not in text
+    for name in ("slices", "fairness", "checks", "stages"):
+        assert HOSTILE in told_in(sections(text)[name]), name
+
+
+def test_the_figures_on_the_page_are_those_that_were_handed_over(full, extras):
+    own, found = {name: told_in(e) for name, e in sections(page.page(full, "en")).items()}, extras.profit
+    assert [
+        part for part in ("0.250", "0.262", "+0.012", "-0.004 to +0.030", "4,900", "20%") if part not in own["changes"]
+    ] == []
+    for day, at in found.dates.items():
+        assert f"{day} {at.contacts:,.0f} {at.precision:.1%}" in own["profit"]
+    assert f"{found.best.length:,} contacts" in own["profit"]
+    for part in extras.slices.slices:
+        assert f"{part.customers:,} {part.outcomes:,}" in own["slices"]
+    assert "2.1% 2.4% 0.0041 0.0200 ✓" in own["hazard"] and "7.2% 13.3% 0.0517 0.0250 ✕" in own["hazard"]
+    assert "12 rows (0.1%) have no time" in own["checks"] and "12,345" not in own["checks"]
+    assert "total 3.8" in own["stages"] and "report" not in own["stages"]
+
+
+def test_what_changed_depends_on_what_there_was(graded, full, extras):
+    said = why.words()["en"]
+
+    def told(**changes):
+        own = replace(full, extras=replace(extras, **changes))
+        return told_in(sections(page.page(own, "en"))["changes"])
+
+    assert said["changes_first"] in told(champion=None)
+    assert said["changes_same"].format(version=graded.bundle.version) in told(champion=graded.bundle)
+    assert said["versus_none"] in told(versus=None) and said["lists_none"] in told(lists=None)
+    assert said["versus_better"] in told(versus=replace(VERSUS, low=0.001))
+    assert said["versus_worse"] in told(versus=replace(VERSUS, low=-0.3, high=-0.001))
+    assert said["versus_few"].format(outcomes=49, least=50) in told(versus=replace(VERSUS, outcomes=49))
+    champion = extras.champion
+    asked = champion.info.outcome.model_copy(update={"horizon_days": 31})
+    other = seal(
+        champion.info.model_copy(update={"outcome": asked}), champion.model, champion.calibrator, champion.reference
+    )
+    assert said["other_question"] in told(champion=other) and "0.262" not in told(champion=other)
+
+
+def test_families_of_a_champion_are_weighed_on_the_same_rows(full, extras, graded):
+    assert full.before.to_dict() == pytest.approx(full.families.moves.to_dict())
+    missing = graded.evaluation.rows.columns[:-1]
+    rows = replace(graded.evaluation.rows, columns=missing, matrix=graded.evaluation.rows.matrix[:, :-1])
+    assert families.before(extras.champion, rows) is None
+
+
+def test_a_full_page_is_small(full):
+    assert max(len(page.page(full, lang).encode()) for lang in LANGS) < 1_500_000
+
+
+def test_a_backtest_shows_every_candidate_on_every_fold_with_its_interval(graded, tmp_path):
+    own = graded.evaluation
+    parts = [own.scored.assign(candidate=name, score=own.scored[column])
+             for name, column in (("logistic", "score"), ("lightgbm", "score"), (own.rule, "rule"))]  # fmt: skip
+    compared = replace(own, every=pd.concat(parts, ignore_index=True))
+    page.write_backtest(compared, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backtest-ja.html", "backtest.html"]
+    text = (tmp_path / "backtest.html").read_text("utf-8")
+    assert parsed((tmp_path / "backtest-ja.html").read_text("utf-8")) is not None
+    shown, found = sections(text), timeline.intervals(compared.every)
+    assert list(shown) == ["tests", "folds", "measured", "table"] and len(images(shown["folds"])) == 2
+    assert len(found) == 3 * own.scored["fold"].nunique()
+    for one in found.to_dict("records"):
+        assert f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" in told_in(shown["measured"])
+
+
+def test_a_backtest_that_scored_nothing_says_why(nobody, tmp_path):
+    page.write_backtest(nobody.evaluation, tmp_path)
+    shown = sections((tmp_path / "backtest.html").read_text("utf-8"))
+    reason = why.words()["en"]["why"]["nobody"]
+    assert [name for name in ("tests", "folds", "measured") if reason not in told_in(shown[name])] == []
+
+
+def test_a_table_of_one_day_is_graded_on_customers_and_no_a_is_said_to_be_passed(graded):
+    own = graded.evaluation
+    scored = own.scored.assign(fold="customers 1-5")
+    crossed = replace(own, scored=scored, grade=replace(own.grade, letter="B"))
+    training = page.gather(crossed, graded.bundle)
+    assert "rolling" not in training.pictures
+    for lang in LANGS:
+        said, shown = why.words()[lang], sections(page.page(training, lang))
+        assert said["folds_none"] in told_in(shown["folds"])
+        assert said["why"]["dated"] in why.why(crossed, said)
+        assert said["by_customers"] in told_in(shown["tests"])
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -258,4 +438,4 @@ def test_train_puts_both_pages_into_the_workspace_and_keeps_them_with_the_run(tm
     client = mlflow.MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("paged-churn").experiment_id])
     kept = {item.path for item in client.list_artifacts(run.info.run_id, "report")}
-    assert {"report/report.html", "report/report-ja.html"} <= kept
+    assert {"report/report.html", "report/report-ja.html", "report/card.json", "report/card-ja.html"} <= kept
