@@ -16,7 +16,17 @@ from features.calendar import NEVER, number
 from features.errors import DataError
 from features.facts import Facts, Part
 from features.levels import Levels, walk
-from features.outcome import Contraction, Growth, Inactivity, Increase, Level, NewEntity, SubscriptionEnd, Upgrade
+from features.outcome import (
+    Contraction,
+    Growth,
+    Inactivity,
+    Increase,
+    Label,
+    Level,
+    NewEntity,
+    SubscriptionEnd,
+    Upgrade,
+)
 from features.rollup import Activity
 from features.snapshot_config import SnapshotConfig
 from features.subscriptions import place
@@ -102,6 +112,7 @@ def _first(config: SnapshotConfig, part: Part, customer: np.ndarray, as_of: np.n
         return _first_entity(part.activity[outcome.stream], customer, as_of, config.data.history_days)
     if isinstance(outcome, Level | Upgrade):
         return _first_level(outcome, part, customer, as_of, config.grace_days)
+    assert not isinstance(outcome, Label)  # a ready-made table brings its outcome
     return _first_event([part.activity[name] for name in outcome.streams], customer)
 
 

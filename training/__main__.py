@@ -77,25 +77,50 @@ def register(chosen: argparse.Namespace) -> Answer:
 
 def backtest(chosen: argparse.Namespace) -> Answer:
     """Every candidate and the best rule on every fold; nothing is kept or placed."""
-    from training import job, report
+    from training import job, keep, report
 
     config = load(chosen.config, TrainConfig, chosen.set)
     made = job.snapshot(config, progress, config.data.today())
     if leaking := quality.leaking(made):
         return _refuse(chosen, config, leaking)
     evaluation = job.evaluate(config, made, progress, compare=True)
+    shown = keep.backtest(evaluation)
     folds = report.records(evaluation.selection) + report.records(evaluation.tests)
-    answer = report.summary(evaluation) | {"folds": folds}
+    answer = report.summary(evaluation) | {"folds": folds, "report": str(shown)}
     say(chosen, report.table(evaluation.selection, evaluation.tests, evaluation.rule))
     _say_grade(chosen, answer)
+    say(chosen, f"report: {shown}")
     say(chosen, f"Next: python -m training train {chosen.config}")
     return REFUSED if answer["grade"] == "C" else DONE, answer
+
+
+def tune(chosen: argparse.Namespace) -> Answer:
+    """Search settings on the dates before the tests; keep what is surely better."""
+    from training import job, tracking, tuned
+    from training import tune as tuning
+    from training.study import Budget
+
+    config = load(chosen.config, TrainConfig, chosen.set)
+    minutes = 20.0 if chosen.trials is None and chosen.minutes is None else chosen.minutes
+    budget, home = Budget(chosen.trials, minutes), workspace(config.data)
+    made = job.snapshot(config, progress, config.data.today())
+    if leaking := quality.leaking(made):
+        return _refuse(chosen, config, leaking)
+    found = tuning.run(config, made, home, budget, progress)
+    path = tuned.write(found, home)
+    for own in found.found:
+        tracking.record_study(home, champions.name(config), own.study, own.figures, tuned.trials(own))
+    for line in tuned.told(found):
+        say(chosen, line)
+    use = f" --set settings={path}" if found.changed else ""
+    say(chosen, f"Next: python -m training train {chosen.config}{use}")
+    return DONE, tuned.record(found) | {"file": str(path)}
 
 
 def _refuse(chosen: argparse.Namespace, config: TrainConfig, leaking: list[str]) -> Answer:
     """Nothing is trained on features that know the future."""
     for text in leaking:
-        say(chosen, f"not trained: {text}")
+        say(chosen, f"refused: {text}")
     say(chosen, f"Next: python -m features check {chosen.config}")
     nothing: dict = {"version": None, "grade": None, "promoted": False, "metrics": {}}
     return REFUSED, {"model": config.model, **nothing, "reasons": leaking}
@@ -112,7 +137,7 @@ def promote(chosen: argparse.Namespace) -> Answer:
         bundle = load_bundle(path)
         promoted, why = champions.decided(config, bundle, chosen.version, Path(folder))
         if promoted:
-            place(path, home, config.model)
+            place(path, home, config.model, config.data.name)
             tracking.crown(home, name, chosen.version)
     say(chosen, f"{name} {chosen.version}: {why}")
     say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
@@ -190,6 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     anew.add_argument("--from-run", metavar="ID", help="train as this recorded run did")
     door.add("backtest", backtest, "every candidate on every fold, nothing placed", f"backtest {example}")
+    search = door.add("tune", tune, "better settings, found on dates before the tests", f"tune {example} --minutes 20")
+    limit = search.add_mutually_exclusive_group()
+    limit.add_argument("--trials", type=int, metavar="N", help="of each candidate, earlier runs included")
+    limit.add_argument("--minutes", type=float, metavar="M", help="of this run, in all (default 20)")
     both = door.add("compare", compare, "two registered versions beside each other", f"compare {example} 3 4")
     both.add_argument("first", metavar="A", help="a version number of the registry")
     both.add_argument("second", metavar="B", help="another one")

@@ -58,7 +58,8 @@ def against(config: TrainConfig, champion: Bundle, evaluation: Evaluation) -> Ve
         path = tracking.scores(home, own, number, Path(folder))
         if path is None:
             return None
-        return versus.versus(pd.read_parquet(path), evaluation.scored.assign(score=evaluation.served_scores))
+        scored = evaluation.scored[["fold", "customer_id", "unit", "outcome"]]
+        return versus.versus(pd.read_parquet(path), scored.assign(score=evaluation.served_scores))
 
 
 def decided(config: TrainConfig, bundle: Bundle, version: str, folder: Path) -> tuple[bool, str]:

@@ -53,7 +53,7 @@ class Info(Strict):
         return [column["name"] for column in self.features]
 
 
-class Spread(Strict):
+class Distribution(Strict):
     """How one column was spread in training: deciles of its numbers, or shares of its categories."""
 
     nulls: float
@@ -66,4 +66,4 @@ class Reference(Strict):
 
     base_margin: float
     scores: list[float]
-    features: dict[str, Spread]
+    features: dict[str, Distribution]

@@ -191,7 +191,7 @@ def _evaluate(config: TrainConfig, own: Prepared, plan: Folds, say: Say, compare
         return _crossed(config, own, candidates, say, stages)
     tests = splits(table, plan.test, say)
     with stages("selection"):
-        selection = select(table, _choosing(table, plan, tests, say), candidates, settings, say)
+        selection = select(table, choosing(table, plan, tests, say), candidates, settings, say)
     chosen, rule = best(selection, rule=False), best(selection, rule=True) or _first_rule(table)
     say(f"chosen: {chosen or 'no candidate'}; best rule: {rule}")
     long = scored = found = pd.DataFrame()
@@ -219,7 +219,7 @@ def _crossed(config: TrainConfig, own: Prepared, candidates: list[str], say: Say
     return Evaluation(config, own.rows, own.contacts, own.fingerprint, *told, lifetime=own.lifetime)
 
 
-def _choosing(table: Rows, plan: Folds, tests: Sequence[Split], say: Say) -> list[Split]:
+def choosing(table: Rows, plan: Folds, tests: Sequence[Split], say: Say) -> list[Split]:
     chosen = splits(table, plan.selection, say)
     if chosen:
         return chosen

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from features.command import appearing, progress
+from features.config import Language
 from features.data_config import workspace
 from features.errors import DataError
-from training import champions, report, tracking
+from training import champions, page, report, tracking
 from training.bundle import Bundle, load, place, save
 from training.config import TrainConfig
 from training.job import Evaluation
-from training.page import FILES, Extras
+from training.sections.material import Extras
 from training.stages import Stages
 
 RUN = "run.json"
@@ -81,7 +83,7 @@ def _registered(config: TrainConfig, folder: Path) -> Kept:
 
 def write(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages: Stages, folder: Path) -> None:
     """The files of the run: the bundle, the facts, the folds, the pictures, the pages, the card."""
-    from training import card, evaluate, page, plots
+    from training import card, evaluate, plots
 
     facts = report.summary(evaluation)
     (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
@@ -113,11 +115,18 @@ def _run(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: {RUN} is missing or damaged; give a folder that training kept, or train") from None
 
 
-def _show(config: TrainConfig, folder: Path) -> Path:
+def backtest(evaluation: Evaluation) -> Path:
+    """Write the pages of a backtest into the workspace; returns the English one."""
+    with TemporaryDirectory() as folder:
+        page.write_backtest(evaluation, Path(folder))
+        return _show(evaluation.config, Path(folder), "backtest", page.BACKTEST)
+
+
+def _show(config: TrainConfig, folder: Path, kind: str = "report", names: Mapping[Language, str] = page.FILES) -> Path:
     """Put the pages into the workspace; returns the English one. A dot, as a model may be called churn-ja."""
     home = workspace(config.data)
-    places = {"en": home / f"report-{config.model}.html", "ja": home / f"report-{config.model}.ja.html"}
-    for lang, name in FILES.items():
+    places = {"en": home / f"{kind}-{config.model}.html", "ja": home / f"{kind}-{config.model}.ja.html"}
+    for lang, name in names.items():
         with appearing(places[lang], "TSUNAGI_WORKSPACE") as half:
             half.write_bytes((folder / name).read_bytes())
     return places["en"]
@@ -132,7 +141,7 @@ def _promote(config: TrainConfig, folder: Path, registered: str | None) -> tuple
     with TemporaryDirectory() as temporary:
         promoted, why = champions.decided(config, load(folder / "bundle"), registered, Path(temporary))
     if promoted:
-        place(folder / "bundle", home, config.model)
+        place(folder / "bundle", home, config.model, config.data.name)
         tracking.crown(home, champions.name(config), registered)
     return promoted, why
 

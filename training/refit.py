@@ -11,7 +11,7 @@ from training.curve import Curve
 from training.evaluate import Say, fit_named, inputs
 from training.fit import one_thread
 from training.hazard import Horizons, fit_curve
-from training.info import Info, Kind, Reference, Spread
+from training.info import Distribution, Info, Kind, Reference
 from training.job import Evaluation
 from training.spread import fit_spread
 
@@ -30,10 +30,12 @@ def refit(evaluation: Evaluation, say: Say) -> Bundle | None:
         reference = Reference(
             base_margin=fitted.model.base_margin,
             scores=np.quantile(scores, np.linspace(0, 1, 1001)).tolist(),
-            features={table.columns[i]["name"]: _spread(table.columns[i], table.matrix[:, i]) for i in own},
+            features={table.columns[i]["name"]: _distribution(table.columns[i], table.matrix[:, i]) for i in own},
         )
         info = _info(evaluation, fitted.model.kind, columns, _cuts(evaluation, say))
         spread = fit_spread(name, table, evaluation.config.settings)
+        if spread is None:
+            say("no interval around the scores: too few customers with and without the outcome")
         curve = _curve(evaluation, say)
         return seal(info, fitted.model, fitted.calibrator, reference, curve, spread)
 
@@ -62,15 +64,15 @@ def _cuts(evaluation: Evaluation, say: Say) -> segments.Cuts | None:
     return segments.fit({role: rows.matrix[:, there[column]] for role, column in wanted.items()}, recipe)
 
 
-def _spread(column: Column, values: np.ndarray) -> Spread:
+def _distribution(column: Column, values: np.ndarray) -> Distribution:
     known = values[~np.isnan(values)]
     nulls = round(1 - len(known) / len(values), 6)
     if column["kind"] == "category":
         names = column["categories"] or []
         shares = np.bincount(known.astype(np.int64), minlength=len(names)) / len(values)
-        return Spread(nulls=nulls, shares=dict(zip(names, shares.round(6).tolist(), strict=True)))
+        return Distribution(nulls=nulls, shares=dict(zip(names, shares.round(6).tolist(), strict=True)))
     deciles = np.quantile(known, np.linspace(0, 1, 11)).tolist() if len(known) else []
-    return Spread(nulls=nulls, deciles=deciles)
+    return Distribution(nulls=nulls, deciles=deciles)
 
 
 def _info(evaluation: Evaluation, kind: Kind, columns: list[Column], cuts: segments.Cuts | None) -> Info:

@@ -34,22 +34,22 @@ def numbers(columns: Sequence[Column]) -> list[int]:
     ]
 
 
-def fit_rule(number: np.ndarray, outcome: np.ndarray) -> Rule:
+def fit_rule(number: np.ndarray, outcome: np.ndarray, shrinkage: float = SHRINKAGE) -> Rule:
     """The calibrated table of one number, (n,), in the direction that the rows speak for.
 
-    Cells between quantiles, each with its rate shrunk towards the base rate, made monotone (isotonic
-    regression), then strictly so. Nulls have their own cell. Both directions are tried; the likelier one
+    Cells between quantiles, each with its rate shrunk towards the base rate by ``shrinkage`` rows, made monotone
+    (isotonic regression), then strictly so. Nulls have their own cell. Both directions are tried; the likelier one
     stays.
     """
     from sklearn.isotonic import isotonic_regression
 
     base = (outcome.sum() + 0.5) / (len(outcome) + 1)
     known = ~np.isnan(number)
-    missing = _log_odds(_shrunk(outcome[~known].sum(), (~known).sum(), base))
+    missing = _log_odds(_shrunk(outcome[~known].sum(), (~known).sum(), base, shrinkage))
     if not known.any():
         return Rule((0.0,), (float(_log_odds(base)),), float(missing), float(missing))
     knots, hits, counts = _cells(number[known], outcome[known])
-    rates = _shrunk(hits, counts, base)
+    rates = _shrunk(hits, counts, base, shrinkage)
     risings = [isotonic_regression(rates, sample_weight=counts, increasing=up) for up in (True, False)]
     sign, rate = max(zip((1, -1), risings, strict=True), key=lambda pair: _log_likelihood(pair[1], hits, counts))
     margins = _log_odds(rate) + sign * STEP * np.arange(len(rate))
@@ -67,8 +67,8 @@ def _cells(number: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndar
     return knots, np.bincount(cell, outcome)[filled], counts[filled].astype(np.float64)
 
 
-def _shrunk(hits: np.ndarray, counts: np.ndarray, base: float) -> np.ndarray:
-    return (hits + SHRINKAGE * base) / (counts + SHRINKAGE)
+def _shrunk(hits: np.ndarray, counts: np.ndarray, base: float, shrinkage: float) -> np.ndarray:
+    return (hits + shrinkage * base) / (counts + shrinkage)
 
 
 def _log_odds(rate: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from training.calibration import Calibrator
 from training.fit import CANDIDATES, DEFAULT
 from training.models import KINDS, Categories, Linear, Numbers, Served, Trees, dump
 from training.rows import Rows
-from training.rules import fit_rule
+from training.rules import SHRINKAGE, fit_rule
 from training.settings import Settings
 
 PAIRS, FEWEST, TRIES = 5, 2, 25
@@ -141,7 +141,7 @@ def fit_spread(name: str, rows: Rows, settings: Settings = DEFAULT) -> Spread | 
     if len(pairs) < FEWEST:
         return None
     share = size / units
-    fit = _fit(name, part, scaled(settings, share))
+    fit = _fit(name, part, scaled(settings, share), share)
     return Spread(share, tuple((fit(one), fit(other)) for one, other in pairs))
 
 
@@ -178,10 +178,10 @@ def _pairs(rows: Rows, size: int) -> Iterator[Half]:
             yield pair
 
 
-def _fit(name: str, rows: Rows, settings: Settings) -> Callable[[np.ndarray], Served]:
+def _fit(name: str, rows: Rows, settings: Settings, share: float) -> Callable[[np.ndarray], Served]:
     if name not in CANDIDATES:
         number = rows.matrix[:, [column["name"] for column in rows.columns].index(name)]
-        return lambda half: fit_rule(number[half], rows.outcome[half])
+        return lambda half: fit_rule(number[half], rows.outcome[half], SHRINKAGE * share)
     fit = CANDIDATES[name](rows, settings)
     return lambda half: _lean(fit(half))
 

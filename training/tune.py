@@ -108,7 +108,7 @@ def _choosing(config: TrainConfig, table: Rows, say: Say) -> list[Split]:
         return [own for outer in cross.splits(table)[:1] for own in grouped_splits(table, outer.train)]
     plan = folds(table.dates, config.span_days, config.as_of.test_dates)
     tests = splits(table, plan.test, say)
-    chosen = job._choosing(table, plan, tests, say) if tests else []
+    chosen = job.choosing(table, plan, tests, say) if tests else []
     if not chosen:
         raise DataError(
             f"as_of: of the {len(table.dates)} mature dates none before the tests has both outcomes, on it and on the "

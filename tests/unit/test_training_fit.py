@@ -40,7 +40,9 @@ def test_a_linear_model_is_the_one_scikit_learn_fitted():
     own = table()
     blocks = [fit._block(own, position)[0] for position in range(len(own.columns))]
     design = np.hstack(blocks)
-    theirs = LogisticRegression(C=fit.DEFAULT.logistic.C, solver="newton-cholesky", max_iter=50).fit(design, own.outcome)
+    theirs = LogisticRegression(C=fit.DEFAULT.logistic.C, solver="newton-cholesky", max_iter=50).fit(
+        design, own.outcome
+    )
     ours = fit.fit_margin("logistic", own)
     assert np.abs(ours.margin(own.matrix) - theirs.decision_function(design)).max() < 1e-9
     assert abs(ours.contributions(own.matrix).mean(axis=0)).max() < 1e-9
