@@ -17,7 +17,11 @@ FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 HOMES = {
     "mlflow": {"training/tracking.py", "training/pyfunc.py"},
     "bentoml": {"serving/service.py"},
-    "lightgbm": {"training/models.py"},
+    "lightgbm": {"training/models.py", "training/cluster.py"},
+    "dask": {"training/cluster.py"},
+    "distributed": {"training/cluster.py"},
+    "optuna": {"training/study.py", "training/space.py"},
+    "empulse": {"training/profit.py"},
     "numba": {"features/kernel.py", "features/entity_kernel.py", "features/rollup.py"},
     "duckdb": set(),
     "ibis": {f"features/{name}.py" for name in ("engines", "sources", "columns", "pushdown")},

@@ -250,11 +250,9 @@ def _fit(candidate: str, rows: Rows, settings: Settings) -> Fit:
 
 @contextmanager
 def _named(candidate: str) -> Iterator[None]:
-    from lightgbm.basic import LightGBMError
-
     try:
         yield
-    except (ValueError, ArithmeticError, MemoryError, LightGBMError, DataError) as error:
+    except (ValueError, ArithmeticError, MemoryError, DataError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise NoFit(
             f"{candidate} could not be fitted ({reason}); change its settings or take it out of `candidates`"

@@ -5,6 +5,8 @@ Each gives ``margin(matrix)``, (n,) log-odds, and ``contributions(matrix)``, (n,
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     import lightgbm
 
 FEW = 1_000
+
+
+@contextmanager
+def _reason() -> Iterator[None]:
+    """What LightGBM refuses as a ValueError, as numpy and scikit-learn do."""
+    from lightgbm.basic import LightGBMError
+
+    try:
+        yield
+    except LightGBMError as error:
+        raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -32,9 +45,9 @@ class Trees:
         """Training rows as histogram bins; ``categories`` are the positions of category columns."""
         import lightgbm
 
-        return lightgbm.Dataset(
-            matrix, outcome, feature_name=names, categorical_feature=categories, params=settings
-        ).construct()
+        data = lightgbm.Dataset(matrix, outcome, feature_name=names, categorical_feature=categories, params=settings)
+        with _reason():
+            return data.construct()
 
     @classmethod
     def fit(
@@ -45,7 +58,10 @@ class Trees:
         settings: dict[str, Any],
         rounds: int,
     ) -> "Trees":
-        """Boost ``rounds`` trees on all the rows, or on those at the given positions, by their weights."""
+        """Boost ``rounds`` trees on all the rows, or on those at the given positions, by their weights.
+
+        Raises ValueError with LightGBM's reason.
+        """
         import lightgbm
 
         rows = data
@@ -53,7 +69,8 @@ class Trees:
             rows = data.subset(index.tolist()).construct()
         if weight is not None:
             rows.set_weight(weight)
-        return cls(lightgbm.train(dict(settings), rows, rounds).model_to_string())
+        with _reason():
+            return cls(lightgbm.train(dict(settings), rows, rounds).model_to_string())
 
     @cached_property
     def booster(self) -> "lightgbm.Booster":

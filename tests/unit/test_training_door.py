@@ -193,7 +193,7 @@ def test_no_outcome_places_nothing_and_is_no_error(tmp_path, capsys):
     assert champion(workspace(load(path, TrainConfig).data), "churn") is None
 
 
-@pytest.mark.parametrize("command", ["train", "backtest", "promote"])
+@pytest.mark.parametrize("command", ["train", "backtest", "tune", "promote", "register"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -212,12 +212,12 @@ def test_a_feature_that_knows_the_future_is_not_trained_on(tmp_path, capsys):
     tables(tmp_path, customers=people, logins=events)
     attributes = {"last_seen": {"type": "number", "static": True}}
     path = configs(tmp_path, {"name": "leaky", "customers": {"attributes": attributes}}, TRAINING)
-    for command in ("train", "backtest"):
+    for command in ("train", "backtest", "tune"):
         assert main([command, str(path), "--json"]) == 1
         answer = json.loads(said(capsys)[0][-1])
         assert answer["promoted"] is False and "last_seen" in answer["reasons"][0]
     assert main(["train", str(path)]) == 1
-    assert said(capsys)[0][0].startswith("not trained: last_seen")
+    assert said(capsys)[0][0].startswith("refused: last_seen")
     assert not workspace(load(path, TrainConfig).data).exists()
 
 
