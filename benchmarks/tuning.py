@@ -20,9 +20,11 @@ import numpy as np
 from features import config
 from features.command import progress
 from features.errors import InputError
-from training import job, tune, tuned
+from training import job
 from training.config import TrainConfig
-from training.study import Budget
+from training.tuning import search as tune
+from training.tuning import tuned
+from training.tuning.study import Budget
 from training.versus import Versus, record, versus
 
 

@@ -19,7 +19,7 @@ from features.command import DONE, REFUSED, Answer, Door, appearing, progress, s
 from features.data_config import Data, workspace
 from features.errors import ConfigError, DataError
 from features.ledger import Late
-from features.ready_config import Table
+from features.ready.config import Table
 from features.snapshot_config import SnapshotConfig
 from features.sources import Source
 

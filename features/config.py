@@ -49,7 +49,7 @@ class Strict(BaseModel):
         """A section ``data`` that names one ``table`` is a ready-made feature table, not tables of events."""
         if not (isinstance(section, Mapping) and "table" in section):
             return section
-        from features.ready_config import Table  # is a section itself, and so cannot be known before this file
+        from features.ready.config import Table  # is a section itself, and so cannot be known before this file
 
         return Table.model_validate(section)
 

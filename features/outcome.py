@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from features.config import Days, Strict, Wait
 from features.data_config import Data
-from features.ready_config import Table
+from features.ready.config import Table
 
 
 class Horizon(Strict):

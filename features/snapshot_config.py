@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from features.config import Days, Strict, Wait
 from features.data_config import Data
 from features.outcome import Event, Inactivity, Increase, Label, Outcome, SubscriptionEnd
-from features.ready_config import Table
+from features.ready.config import Table
 
 __all__ = ["AsOfDates", "Population", "Seen", "SnapshotConfig", "Windows"]
 __all__ += ["Event", "Inactivity", "Increase", "Label", "Outcome", "SubscriptionEnd"]
@@ -60,6 +60,7 @@ class Windows(Strict):
 class SnapshotConfig(Strict):
     """The part of a model's YAML from which snapshots are made; training reads the rest."""
 
+    hidden: ClassVar[tuple[str, ...]] = ("buying",)
     others: ClassVar[tuple[str, ...]] = (
         *("model", "candidates", "value", "capacity", "holdout", "gate", "settings", "slices"),
     )
@@ -71,7 +72,7 @@ class SnapshotConfig(Strict):
     windows: Windows = Windows()
     exclude: tuple[str, ...] = ()
     curve: tuple[Days, ...] = Field(default=(), max_length=12)
-    buying: str | None = None
+    buying: str | None = Field(default=None, exclude=True)
 
     @field_validator("curve")
     @classmethod
@@ -88,9 +89,6 @@ class SnapshotConfig(Strict):
                 raise ValueError(f"population.seen.streams: no stream {name}; streams: {', '.join(self.data.streams)}")
         if self.population.subscription and self.data.subscriptions is None:
             raise ValueError("population speaks of subscriptions; name the table in data.yaml: subscriptions")
-        behaviour = self.data.behaviour()
-        if self.buying is not None and self.buying not in behaviour:
-            raise ValueError(f"buying: no stream of behaviour {self.buying}; allowed: {', '.join(behaviour)}")
         self.outcome.fit(self.data)
         self._trends_fit_the_history()
         if self.curve and isinstance(self.outcome, Increase):

@@ -79,13 +79,8 @@ def alone(home: Path) -> Iterator[None]:
 def snapshot_config(info: Info, data: Data) -> SnapshotConfig:
     """How the bundle's snapshots are made, on today's tables. Raises DataError when they no longer fit."""
     try:
-        return SnapshotConfig(
-            data=data,
-            population=info.population,
-            outcome=info.outcome,
-            windows=info.windows,
-            buying=info.value.buying,
-        )
+        made = SnapshotConfig(data=data, population=info.population, outcome=info.outcome, windows=info.windows)
+        return made.model_copy(update={"buying": info.value.buying})
     except ValidationError as error:
         problems = "; ".join(str(detail["msg"]) for detail in error.errors())
         raise DataError(f"{info.model}: data.yaml does not fit the model any more: {problems}; train again") from None

@@ -6,11 +6,13 @@ from datetime import date
 
 import pyarrow as pa
 
-from features import catalogue, facts, ready, ready_rows, snapshot
+from features import catalogue, facts, snapshot
 from features.catalogue import Feature
 from features.facts import Facts
-from features.ready_config import Table
-from features.ready_rows import Raw
+from features.ready import rows as ready_rows
+from features.ready import table as ready
+from features.ready.config import Table
+from features.ready.rows import Raw
 from features.snapshot import Then
 from features.snapshot_config import SnapshotConfig
 from serving import checks

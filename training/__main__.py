@@ -96,9 +96,10 @@ def backtest(chosen: argparse.Namespace) -> Answer:
 
 def tune(chosen: argparse.Namespace) -> Answer:
     """Search settings on the dates before the tests; keep what is surely better."""
-    from training import job, tracking, tuned
-    from training import tune as tuning
-    from training.study import Budget
+    from training import job, tracking
+    from training.tuning import search as tuning
+    from training.tuning import tuned
+    from training.tuning.study import Budget
 
     config = load(chosen.config, TrainConfig, chosen.set)
     minutes = 20.0 if chosen.trials is None and chosen.minutes is None else chosen.minutes

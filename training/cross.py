@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from features.ready_config import Table
+from features.ready.config import Table
 from features.snapshot_config import SnapshotConfig
 from training.evaluate import Say, Split, best, grouped_splits, score, select
 from training.grade import Grade

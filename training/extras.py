@@ -10,14 +10,15 @@ from features.checks.findings import Finding, ordered
 from features.data_config import workspace
 from features.errors import InputError
 from features.snapshot import Snapshot
-from training import champions, hazard, later, profit, slices, treated, versus
+from training import champions, hazard, versus
 from training.bundle import Bundle
 from training.config import TrainConfig
 from training.evaluate import Say
 from training.fit import one_thread
 from training.job import Evaluation
-from training.sections.material import Extras
+from training.pages.material import Extras
 from training.stages import Stages
+from training.worth import later, profit, slices, treated
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ def _beside_the_champion(kept: Around, evaluation: Evaluation, bundle: Bundle | 
     champion = champions.current(workspace(config.data), config.model)
     if champion is None or bundle is None or versus.comparable(champion, bundle) is not None:
         return {"champion": champion}
-    found: dict[str, Any] = {"champion": champion, "versus": champions.against(config, champion, evaluation)}
+    found: dict[str, Any] = {"champion": champion}
     try:
-        return found | {"lists": versus.lists(champion, bundle, kept.newest, evaluation.contacts)}
-    except InputError:  # a champion of other tables: nothing to set beside
+        found["lists"] = versus.lists(champion, bundle, kept.newest, evaluation.contacts)
+        return found | {"versus": champions.against(config, champion, evaluation)}
+    except InputError:  # a champion of other tables, or no registry: nothing to set beside
         return found
 
 

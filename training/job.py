@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from features import facts, ready
+from features import facts
 from features.errors import ConfigError
 from features.holdout import held_out
-from features.ready_config import Table
+from features.ready import table as ready
+from features.ready.config import Table
 from features.snapshot import Snapshot, build, dates, latest
 from training import cross, metrics
 from training.config import TrainConfig
@@ -29,11 +30,11 @@ from training.fit import one_thread
 from training.folds import Folds, folds
 from training.grade import Grade, grade, ungraded
 from training.info import Metric
-from training.lifetime import learn
 from training.rows import Rows, rows
 from training.rules import numbers
 from training.stages import Stages
 from training.value import Lifetime, amounts, check
+from training.worth.lifetime import learn
 
 FEW, TOO_FEW = 50, 20
 

@@ -14,11 +14,12 @@ from features.command import appearing, progress
 from features.config import Language
 from features.data_config import workspace
 from features.errors import DataError
-from training import champions, page, report, tracking
+from training import champions, report, tracking
 from training.bundle import Bundle, load, place, save
 from training.config import TrainConfig
 from training.job import Evaluation
-from training.sections.material import Extras
+from training.pages import page
+from training.pages.material import Extras
 from training.stages import Stages
 
 RUN = "run.json"
@@ -83,7 +84,8 @@ def _registered(config: TrainConfig, folder: Path) -> Kept:
 
 def write(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages: Stages, folder: Path) -> None:
     """The files of the run: the bundle, the facts, the folds, the pictures, the pages, the card."""
-    from training import card, evaluate, plots
+    from training import evaluate
+    from training.pages import card, plots
 
     facts = report.summary(evaluation)
     (folder / "summary.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from features.ready_config import SOURCE
+from features.ready.config import SOURCE
 from training.columns import Column
 from training.models import Rule
 

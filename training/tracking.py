@@ -198,8 +198,10 @@ def _experiment(home: Path, name: str | None) -> None:
     """The experiment of this model, on the server of MLFLOW_TRACKING_URI or else in the workspace."""
     import mlflow
 
-    artifacts = None
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
+    artifacts, server = None, os.environ.get("MLFLOW_TRACKING_URI")
+    if server:
+        mlflow.set_tracking_uri(server)
+    else:
         home.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
         artifacts = (home / "mlartifacts").as_uri()

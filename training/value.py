@@ -11,7 +11,7 @@ from features import buying
 from features.config import Days, Strict, Wait
 from features.errors import DataError
 from features.outcome import Horizon
-from training.lifetime import Lifetime
+from training.worth.lifetime import Lifetime
 
 __all__ = [
     *("Capacity", "Contract", "Form", "Future", "Lifetime", "Stream", "Value"),

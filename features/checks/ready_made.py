@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features import ready
 from features.checks import leaks, quality
 from features.checks.findings import Finding, ordered
-from features.ready_config import Table
+from features.ready import table as ready
+from features.ready.config import Table
 from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
 

@@ -16,10 +16,10 @@ from training.config import TrainConfig
 from training.fit import one_thread
 from training.folds import folds
 from training.grade import LIMITS
-from training.later import Later, later
-from training.profit import profit
-from training.treated import treated
 from training.value import gains
+from training.worth.later import Later, later
+from training.worth.profit import profit
+from training.worth.treated import treated
 
 CUSTOMERS, SEED, DRAWS = 3_000, 29, 40
 

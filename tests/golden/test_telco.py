@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features import ready
 from features.checks import quality
 from features.config import load
+from features.ready import table as ready
 from serving import daily, store, today
 from serving.config import ServingConfig
 from training import bundle, job, metrics

@@ -8,7 +8,7 @@ import pytest
 
 from features import catalogue, config
 from features.errors import ConfigError
-from features.ready_config import Table
+from features.ready.config import Table
 from features.snapshot_config import SnapshotConfig
 from tests import company
 from training.config import TrainConfig

@@ -303,19 +303,13 @@ def test_a_wrong_outcome_gets_one_message(tmp_path, outcome, data, message):
         ({"kind": "event", "streams": ["login"]}, {"curve": [60, 30, 30]}, r"curve: horizons ascend and differ; write \[30, 60\]"),
         ({"kind": "event", "streams": ["login"]}, {"curve": list(range(1, 14))}, r"curve: .*at most 12 items"),
         ({"kind": "event", "streams": ["login"]}, {"curve": [0]}, r"curve.0: should be greater than or equal to 1; found 0"),
-        ({"kind": "event", "streams": ["login"]}, {"buying": "order"}, r"buying: no stream of behaviour order; allowed: login"),
+        ({"kind": "event", "streams": ["login"]}, {"buying": "order"}, r"buying: unknown key"),
     ],
 )  # fmt: skip
 def test_a_wrong_curve_or_stream_of_buying_gets_one_message(tmp_path, outcome, more, message):
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, outcome, **more)
     assert re.search(message, str(caught.value)), str(caught.value)
-
-
-def test_a_contact_is_nothing_a_customer_buys(tmp_path):
-    streams = {"streams": {"call": {"table": "calls.parquet", "at": "at", "role": "contact"}}}
-    with pytest.raises(ConfigError, match="no stream of behaviour call"):
-        loaded(tmp_path, {"kind": "event", "streams": ["login"]}, streams, buying="call")
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import ready, ready_rows
 from features.checks import quality
 from features.config import load
 from features.errors import ConfigError, DataError
-from features.ready_config import Table
+from features.ready import rows as ready_rows
+from features.ready import table as ready
+from features.ready.config import Table
 from serving import daily, live, online, store, today
 from serving.config import ServingConfig
 from serving.schema import ScoreRequest

@@ -13,8 +13,8 @@ from features.errors import DataError
 from features.outcome import SubscriptionEnd
 from serving.priority import ACTIONS, columns, held_out, plan
 from tests.unit.bundles import rule_bundle
-from training.lifetime import Lifetime, Purchases, Spend
 from training.value import Capacity, Value, lost
+from training.worth.lifetime import Lifetime, Purchases, Spend
 
 MONDAY = date(2026, 3, 2)
 

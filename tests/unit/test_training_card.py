@@ -21,11 +21,11 @@ from tests.unit.test_training_page import (
     told_in,
     world,
 )
-from training import card, why
 from training.info import Metric
-from training.sections.material import Extras
-from training.slices import Slice, Slices
-from training.treated import Group, Treated
+from training.pages import card, why
+from training.pages.material import Extras
+from training.worth.slices import Slice, Slices
+from training.worth.treated import Group, Treated
 
 __all__ = ["few", "graded", "nobody", "ruled", "world"]  # fixtures
 

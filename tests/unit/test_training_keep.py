@@ -54,7 +54,7 @@ def test_a_run_says_how_long_each_stage_took_and_keeps_its_card(path, first):
     kept = {item.path for item in client.list_artifacts(first["run_id"], "report")}
     assert {f"report/{name}" for name in ("card.json", "card.html", "card-ja.html", "report-ja.html")} <= kept
     version = client.get_model_version("tiny-churn", first["registered"])
-    assert "tiny" in version.description
+    assert "**Grade A" in version.description
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -96,11 +96,11 @@ def test_with_the_registry_down_nothing_is_registered_and_everything_is_kept(pat
 
 
 def test_kept_files_of_another_model_are_not_registered(path, first, tmp_path, capsys):
-    other = written(tmp_path, company(), name="other")
+    other = written(tmp_path, company(), model="other")
     found = home(path) / "bundles" / os.listdir(home(path) / "bundles")[0]
     shutil.copytree(found, tmp_path / "kept" / "bundle")
     assert main(["register", str(other), str(tmp_path / "kept")]) == 2
-    assert "holds the model tiny/churn, and the config is of other/churn" in said(capsys)[1]
+    assert "holds the model tiny/churn, and the config is of tiny/other" in said(capsys)[1]
     assert main(["register", str(path), str(tmp_path / "kept")]) == 2
     assert "run.json is missing or damaged" in said(capsys)[1]
 

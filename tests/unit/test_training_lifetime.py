@@ -19,8 +19,8 @@ from features.config import load
 from features.errors import DataError
 from features.snapshot_config import SnapshotConfig
 from tests.company import configs, tables
-from training import likelihood
-from training.lifetime import Lifetime, Purchases, Spend, fit, fit_purchases, fit_spend, learn
+from training.worth import likelihood
+from training.worth.lifetime import Lifetime, Purchases, Spend, fit, fit_purchases, fit_spend, learn
 
 CDNOW = Path(os.environ.get("TSUNAGI_DATASETS", "nowhere")) / "cdnow" / "sample.parquet"
 PUBLISHED = Purchases(r=0.243, alpha=4.414, a=0.793, b=2.426)

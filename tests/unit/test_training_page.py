@@ -17,18 +17,18 @@ from features.config import load
 from features.data_config import workspace
 from tests.company import configs, logins, tables
 from tests.unit.test_training_job import TRAINING, company, silent
-from training import charts, job, page, why
+from training import job
 from training.__main__ import main
 from training.bundle import seal
 from training.config import TrainConfig
 from training.grade import _letter, ungraded
-from training.later import later
-from training.profit import profit
+from training.pages import charts, families, page, timeline, why
 from training.refit import refit
-from training.sections import families, timeline
-from training.slices import slices
-from training.treated import treated
 from training.versus import Lists, Versus
+from training.worth.later import later
+from training.worth.profit import profit
+from training.worth.slices import slices
+from training.worth.treated import treated
 
 BASE64 = "data:image/svg+xml;base64,"
 LANGS = ["en", "ja"]

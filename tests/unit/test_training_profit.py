@@ -11,11 +11,11 @@ from scipy.stats import beta
 from features.errors import DataError
 from features.outcome import Horizon
 from training import metrics
-from training.later import Later, later, metric, shares
-from training.profit import SURENESS, profit, realised
 from training.rows import Rows
 from training.value import Contract, Value, gains, lost
-from training.worth import words
+from training.worth.later import Later, later, metric, shares
+from training.worth.profit import SURENESS, profit, realised
+from training.worth.words import words
 
 KEEPS = Value(amount="arr", margin=0.5, effect=0.2, contact_cost=5)
 ADDS = KEEPS.model_copy(update={"contact": "adds"})

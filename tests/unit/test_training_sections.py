@@ -8,12 +8,12 @@ import yaml
 from features.config import load
 from tests.company import configs
 from tests.unit.bundles import COLUMNS, frame
-from training import card, metrics, why
+from training import metrics
 from training.columns import encode
 from training.config import TrainConfig
+from training.pages import card, families, foot, markup, question, swarm, timeline, why
+from training.pages.material import Extras
 from training.rows import Rows
-from training.sections import families, foot, markup, question, swarm, timeline
-from training.sections.material import Extras
 
 
 def scored(rows: int = 300, seed: int = 0) -> pd.DataFrame:

@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError
-from training import metrics, slices
-from training.later import Later
+from training import metrics
 from training.rows import Rows
-from training.slices import LEAST_CUSTOMERS, LEAST_OUTCOMES, attributes, said
 from training.value import Value
-from training.worth import words
+from training.worth import slices
+from training.worth.later import Later
+from training.worth.slices import LEAST_CUSTOMERS, LEAST_OUTCOMES, attributes, said
+from training.worth.words import words
 
 VALUE = Value(amount=1.0)
 DATES = ("2025-01-01", "2025-02-01")

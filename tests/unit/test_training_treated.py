@@ -13,9 +13,9 @@ from features.rollup import daily
 from features.snapshot_config import SnapshotConfig
 from tests.spec.tables import columns, table_events
 from training import metrics
-from training.later import Later
-from training.treated import GROUPS, LEAST, Treated, said, treated
-from training.worth import words
+from training.worth.later import Later
+from training.worth.treated import GROUPS, LEAST, Treated, said, treated
+from training.worth.words import words
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,16 +19,18 @@ from features.config import load
 from features.errors import ConfigError, DataError
 from tests.company import configs
 from tests.unit.bundles import COLUMNS, frame
-from training import job, study, tracking, tune, tuned
+from training import job, tracking
 from training.columns import encode
 from training.config import TrainConfig
 from training.evaluate import Split
 from training.fit import NoFit, fit_margin
 from training.rows import Rows
 from training.settings import EXPLAINED, LightGBM, Logistic, Settings
-from training.space import SPACES, settled, space
-from training.study import Attempt, Budget, Study
-from training.tuned import Found, Tuned
+from training.tuning import search as tune
+from training.tuning import study, tuned
+from training.tuning.space import SPACES, settled, space
+from training.tuning.study import Attempt, Budget, Study
+from training.tuning.tuned import Found, Tuned
 
 OWN = Settings()
 FOLDS = ("2025-01-01", "2025-02-01", "2025-03-01")

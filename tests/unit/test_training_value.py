@@ -10,8 +10,8 @@ from features.errors import ConfigError, DataError
 from features.outcome import SubscriptionEnd
 from tests.company import configs
 from training.config import TrainConfig
-from training.lifetime import Lifetime, Purchases, Spend
 from training.value import Contract, Future, Stream, Value, amounts, check, gains, lost
+from training.worth.lifetime import Lifetime, Purchases, Spend
 
 FRAME = pd.DataFrame({"basket_sum_90d": [10.0, np.nan], "plan": ["a", "b"]})
 

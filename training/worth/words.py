@@ -12,4 +12,4 @@ from features.config import Language
 @cache
 def words() -> dict[Language, dict[str, Any]]:
     """Everything said of them, in both languages."""
-    return yaml.safe_load(Path(__file__).with_name("worth.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))

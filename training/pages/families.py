@@ -10,9 +10,9 @@ import pandas as pd
 from features.config import Language
 from features.errors import DataError
 from training.bundle import Bundle
+from training.pages.markup import empty, image, section, table
+from training.pages.material import Training
 from training.rows import Rows
-from training.sections.markup import empty, image, section, table
-from training.sections.material import Training
 
 SAMPLE, DOTS, MOST = 2_000, 1_000, 12
 

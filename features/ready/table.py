@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from features.catalogue import SIDE, Feature
 from features.errors import ConfigError, DataError
-from features.ready_columns import recognised, take
-from features.ready_config import SOURCE, Table
-from features.ready_rows import Raw, read
+from features.ready.columns import recognised, take
+from features.ready.config import SOURCE, Table
+from features.ready.rows import Raw, read
 from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from features.config import Language
 from training.job import Evaluation
-from training.sections.markup import empty, head, listed, number, row, section, span, table
-from training.sections.material import Training
-from training.slices import LEAST_CUSTOMERS, LEAST_OUTCOMES, Slice
-from training.slices import said as compared
-from training.treated import Group
-from training.treated import said as told
-from training.worth import words
+from training.pages.markup import empty, head, listed, number, row, section, span, table
+from training.pages.material import Training
+from training.worth.slices import LEAST_CUSTOMERS, LEAST_OUTCOMES, Slice
+from training.worth.slices import said as compared
+from training.worth.treated import Group
+from training.worth.treated import said as told
+from training.worth.words import words
 
 MOST = 60
 

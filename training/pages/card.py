@@ -12,13 +12,13 @@ from features.config import Language
 from training import report
 from training.bundle import Bundle
 from training.job import Evaluation
-from training.sections import carded, limits
-from training.sections.families import MOST, families
-from training.sections.judged import heading
-from training.sections.material import Extras
-from training.sections.question import outcome, population
-from training.why import cross_validated, why
-from training.why import words as page_words
+from training.pages import carded, limits
+from training.pages.families import MOST, families
+from training.pages.judged import heading
+from training.pages.material import Extras
+from training.pages.question import outcome, population
+from training.pages.why import cross_validated, why
+from training.pages.why import words as page_words
 
 FILES: dict[Language, str] = {"en": "card.html", "ja": "card-ja.html"}
 JSON = "card.json"

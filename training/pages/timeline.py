@@ -12,9 +12,9 @@ from matplotlib.dates import date2num
 from features.calendar import as_of_dates
 from features.checks.charts import BLUE, GREY, ORANGE, svg
 from training import metrics
-from training.charts import STYLE
 from training.config import TrainConfig
 from training.folds import Fold, Folds
+from training.pages.charts import STYLE
 
 GREEN = "#007a5a"
 DRAWS = 400

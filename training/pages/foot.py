@@ -7,8 +7,8 @@ import pandas as pd
 from features.checks import findings
 from features.checks.findings import Finding, ordered
 from features.config import Language
-from training.sections.markup import empty, head, listed, number, paragraph, row, section, table
-from training.sections.material import Training
+from training.pages.markup import empty, head, listed, number, paragraph, row, section, table
+from training.pages.material import Training
 
 SHOWN = 8
 _SIGN = {"ok": "✓", "warning": "▲", "error": "✕"}

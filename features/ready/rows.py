@@ -14,7 +14,7 @@ from features import columns
 from features.calendar import NEVER
 from features.errors import DataError
 from features.ledger import Late
-from features.ready_config import Table
+from features.ready.config import Table
 from features.sources import Source, fetch, require
 
 _NAMES = {"unit": "parent", "name": "customer_name", "owner": "owner"}

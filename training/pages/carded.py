@@ -5,10 +5,10 @@ from typing import Any
 
 from features.config import Language
 from training.info import Metric
-from training.sections.judged import DIGITS
-from training.sections.markup import cells, head, listed, number, paragraph, row, section, shell, span, table
-from training.why import words as page_words
-from training.worth import words as worth_words
+from training.pages.judged import DIGITS
+from training.pages.markup import cells, head, listed, number, paragraph, row, section, shell, span, table
+from training.pages.why import words as page_words
+from training.worth.words import words as worth_words
 
 _LEVEL = {"model": "ok", "rule": "warning", "nothing": "error"}
 

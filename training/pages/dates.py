@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from training.job import Evaluation
-from training.sections import timeline
-from training.sections.judged import DIGITS
-from training.sections.markup import MARKS, empty, head, image, number, paragraph, row, section, table
-from training.why import cross_validated, unscored
+from training.pages import timeline
+from training.pages.judged import DIGITS
+from training.pages.markup import MARKS, empty, head, image, number, paragraph, row, section, table
+from training.pages.why import cross_validated, unscored
 
 
 def intervals(own: Evaluation) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from training import metrics
 from training.bundle import Bundle
-from training.charts import found
-from training.sections.families import families
+from training.pages.charts import found
+from training.pages.families import families
 
 
 def pictures(scored: pd.DataFrame, bundle: Bundle, matrix: np.ndarray, contacts: int, folder: Path) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.errors import ConfigError, DataError
 from training.fit import NoFit
 from training.settings import Settings
-from training.space import SPACES, cost, settled, space
+from training.tuning.space import SPACES, cost, settled, space
 
 Say = Callable[[str], None]
 Judge = Callable[[Settings], Iterator[tuple[str, float]]]

@@ -152,7 +152,7 @@ def fit(frame: pd.DataFrame, stream: str) -> Lifetime:
 
 def fit_purchases(x: np.ndarray, t: np.ndarray, age: np.ndarray) -> tuple[Purchases, float]:
     """BG/NBD by maximum likelihood, and its log-likelihood. Raises DataError where it cannot be fitted."""
-    from training import likelihood
+    from training.worth import likelihood
 
     _enough(int((x > 0).sum()), "bought on a second day")
     (x, t, age), number = likelihood.distinct(x, t, age)
@@ -166,7 +166,7 @@ def fit_purchases(x: np.ndarray, t: np.ndarray, age: np.ndarray) -> tuple[Purcha
 
 def fit_spend(x: np.ndarray, mean: np.ndarray) -> Spend:
     """Gamma–Gamma by maximum likelihood, from means above 0 of x > 0 purchases. Raises DataError where it cannot be."""
-    from training import likelihood
+    from training.worth import likelihood
 
     _enough(len(x), "spent more than 0 after the first day")
     (x, mean), number = likelihood.distinct(x, mean)
@@ -189,7 +189,7 @@ def columns(frame: pd.DataFrame) -> list[np.ndarray]:
 
 
 def _enough(customers: int, did: str) -> None:
-    from training.likelihood import OTHERWISE
+    from training.worth.likelihood import OTHERWISE
 
     if customers < FEW:
         raise DataError(f"value.amount: {customers} customers {did}; a lifetime needs {FEW}: {OTHERWISE}")

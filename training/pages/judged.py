@@ -5,9 +5,9 @@ from typing import Any
 
 from training import grade
 from training.job import Evaluation
-from training.sections.markup import cells, empty, head, listed, paragraph, section, span, table
-from training.sections.material import Training
-from training.why import cross_validated, limit, passes, why
+from training.pages.markup import cells, empty, head, listed, paragraph, section, span, table
+from training.pages.material import Training
+from training.pages.why import cross_validated, limit, passes, why
 
 DIGITS = {
     "rows": ",.0f", "base_rate": ".1%", "average_precision": ".3f", "roc_auc": ".3f", "drift": "+.4f",

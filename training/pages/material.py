@@ -12,10 +12,10 @@ from training.job import Evaluation
 from training.versus import Lists, Versus
 
 if TYPE_CHECKING:
-    from training.profit import Profit
-    from training.sections.families import Families
-    from training.slices import Slices
-    from training.treated import Treated
+    from training.pages.families import Families
+    from training.worth.profit import Profit
+    from training.worth.slices import Slices
+    from training.worth.treated import Treated
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from training.fit import NoFit, fit_margin, one_thread
 from training.folds import folds
 from training.rows import Rows
 from training.settings import Settings
-from training.space import SPACES
-from training.study import Budget, Study, opened
-from training.tuned import Found, Tuned
+from training.tuning.space import SPACES
+from training.tuning.study import Budget, Study, opened
+from training.tuning.tuned import Found, Tuned
 
 
 def run(config: TrainConfig, made: Snapshot | job.Prepared, home: Path, budget: Budget, say: Say) -> Tuned:

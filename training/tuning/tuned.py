@@ -10,7 +10,7 @@ import yaml
 from features.command import appearing
 from features.config import Language
 from training.settings import Settings
-from training.study import Attempt
+from training.tuning.study import Attempt
 
 SURE = 1.0  # standard errors by which a winner must be better
 

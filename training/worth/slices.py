@@ -12,10 +12,10 @@ from features.config import Language
 from features.errors import ConfigError
 from training import metrics
 from training.info import Metric
-from training.later import Later, metric, shares
 from training.rows import Rows
 from training.value import Value
-from training.worth import words
+from training.worth.later import Later, metric, shares
+from training.worth.words import words
 
 LEAST_CUSTOMERS = 20  # below, a share moves by 5 points and more with a single customer
 LEAST_OUTCOMES = 5  # below, an interval of the share found covers most of what is possible

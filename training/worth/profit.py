@@ -8,8 +8,8 @@ from scipy.optimize import brentq
 
 from training import metrics
 from training.info import Metric
-from training.later import Answer, Later, metric
 from training.value import Value, gains
+from training.worth.later import Answer, Later, metric
 
 SURENESS = 20.0  # alpha + beta of the share of leavers that stays, as in Verbraken et al. 2013 (6 + 14)
 

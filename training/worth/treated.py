@@ -9,8 +9,8 @@ import numpy as np
 from features.config import Language
 from training import metrics
 from training.info import Metric
-from training.later import Later, metric, shares
-from training.worth import words
+from training.worth.later import Later, metric, shares
+from training.worth.words import words
 
 Contact = Literal["keeps", "adds"]
 LEAST = 20  # customers: below, a share moves by 5 points and more with a single one

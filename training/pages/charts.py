@@ -11,7 +11,7 @@ from features.checks.charts import BLUE, GREY, ORANGE, svg
 from training import metrics
 
 if TYPE_CHECKING:
-    from training.profit import Profit
+    from training.worth.profit import Profit
 
 POINTS = 400
 LINES: dict[str, Any] = {

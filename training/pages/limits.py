@@ -7,11 +7,11 @@ from typing import Any
 from features.config import Language
 from training import job
 from training.job import Evaluation
-from training.sections.groups import label, part_name
-from training.sections.material import Extras
-from training.slices import said as compared
-from training.treated import said as told
-from training.why import cross_validated
+from training.pages.groups import label, part_name
+from training.pages.material import Extras
+from training.pages.why import cross_validated
+from training.worth.slices import said as compared
+from training.worth.treated import said as told
 
 
 def slices(own: Evaluation, extras: Extras) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from training.value import Value, gains, lost
 
 @dataclass(frozen=True)
 class Answer:
-    """A figure, or why there is none; a ``reason`` beside a figure is a remark. Reasons: ``worth.yaml``."""
+    """A figure, or why there is none; a ``reason`` beside a figure is a remark. Reasons: ``words.yaml``."""
 
     value: float | None
     reason: str | None = None

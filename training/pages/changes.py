@@ -7,9 +7,9 @@ import pandas as pd
 
 from features.config import Language
 from training import versus
-from training.sections.families import labels
-from training.sections.markup import empty, head, listed, number, paragraph, row, section, table
-from training.sections.material import Training
+from training.pages.families import labels
+from training.pages.markup import empty, head, listed, number, paragraph, row, section, table
+from training.pages.material import Training
 from training.versus import Versus
 
 SHOWN = 6

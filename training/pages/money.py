@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from features.config import Language
 from training.info import Metric
-from training.sections.dates import place
-from training.sections.markup import cells, empty, head, image, listed, money, number, paragraph, row, section, table
-from training.sections.material import Training
-from training.worth import words
+from training.pages.dates import place
+from training.pages.markup import cells, empty, head, image, listed, money, number, paragraph, row, section, table
+from training.pages.material import Training
+from training.worth.words import words
 
 if TYPE_CHECKING:
-    from training.later import Answer
-    from training.profit import AtCapacity, Cut, Profit
+    from training.worth.later import Answer
+    from training.worth.profit import AtCapacity, Cut, Profit
 
 
 def told(training: Training, lang: Language, said: dict[str, Any], why: str) -> str:

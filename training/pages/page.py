@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from features.config import Language
-from training import charts, evaluate, report
+from training import evaluate, report
 from training.bundle import Bundle
 from training.job import Evaluation
-from training.sections import changes, dates, families, foot, groups, judged, money, swarm
-from training.sections.families import labels
-from training.sections.markup import cells, empty, image, paragraph, section, shell
-from training.sections.material import Extras, Training
-from training.why import unscored, words
+from training.pages import changes, charts, dates, families, foot, groups, judged, money, swarm
+from training.pages.families import labels
+from training.pages.markup import cells, empty, image, paragraph, section, shell
+from training.pages.material import Extras, Training
+from training.pages.why import unscored, words
 
 __all__ = ["BACKTEST", "FILES", "Extras", "Training", "gather", "labels", "page", "write", "write_backtest"]
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from features.checks.charts import GREY, svg
-from training.charts import STYLE
-from training.sections.families import DOTS, MOST, Families
+from training.pages.charts import STYLE
+from training.pages.families import DOTS, MOST, Families
 
 BINS, SHADES = 90, (0.0, 0.82)  # of cividis: dark to light for every eye and printer, never too light for paper
 UNKNOWN = to_rgba("white")
