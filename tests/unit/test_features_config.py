@@ -63,6 +63,7 @@ def test_the_feature_door_leaves_exactly_the_training_keys_unread():
         ({"root": {"env": "TSUNAGI_NO_SUCH_FOLDER"}}, {}, None),
         ({"name": "Ünfit name"}, {}, r"data.yaml: name: "),
         ({}, {"exclude": ["nothing_*"]}, None),
+        ({}, {"curve": [60, 30]}, r"curve: horizons ascend and differ; write \[30, 60\]"),
     ],
 )  # fmt: skip
 def test_a_wrong_yaml_says_where_what_and_how(tmp_path, data, model, message):
@@ -147,3 +148,31 @@ def test_on_and_no_are_words_and_only_true_and_false_are_booleans(tmp_path):
     found = config.load(path, SnapshotConfig).data.streams["login"]
     assert found.where == {"country": "no", "active": True}
     assert found.lookup is not None and found.lookup.on == "sku"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curve": [60, 90]}, r"curve: \[60, 90\] is without outcome.horizon_days \(30\), .* write \[30, 60, 90\]"),
+        ({"value": {"amount": {"lifetime": "login", "days": 365}}}, r"login is no stream of purchases; streams with a value: none"),
+        ({"settings": {"lightgbm": {"num_leafs": 4}}}, r"settings.lightgbm.num_leafs: unknown key \(did you mean num_leaves\?\)"),
+        ({"settings": {"lightgbm": {"num_iterations": 2000, "num_leaves": 100}}}, r"settings.lightgbm: reasons would cost"),
+        ({"settings": "nowhere.yaml"}, r"nowhere.yaml: cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_wrong_training_yaml_says_where_what_and_how(tmp_path, changes, message):
+    path = company.configs(tmp_path, {}, {"model": "churn", **changes})
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, TrainConfig)
+    assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_settings_may_be_a_file_named_in_the_yaml_or_on_the_command_line(tmp_path):
+    (tmp_path / "tuned.yaml").write_text("settings: {logistic: {C: 0.5}}\n")
+    (tmp_path / "other.yaml").write_text("model: churn\n")
+    path = company.configs(tmp_path, {}, {"model": "churn", "settings": "tuned.yaml"})
+    assert config.load(path, TrainConfig).settings.logistic.C == 0.5
+    plain = company.configs(tmp_path, {}, {"model": "churn"})
+    assert config.load(plain, TrainConfig, [f"settings={tmp_path}/tuned.yaml"]).settings.logistic.C == 0.5
+    with pytest.raises(ConfigError, match=r"other\.yaml: holds no `settings`; its keys are model"):
+        config.load(plain, TrainConfig, [f"settings={tmp_path}/other.yaml"])

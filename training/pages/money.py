@@ -1,5 +1,6 @@
 """What the scores are worth: gain by list length, return on the budget, the effect at which contacts pay."""
 
+from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from training.info import Metric
 from training.pages.dates import place
 from training.pages.markup import cells, empty, head, image, listed, money, number, paragraph, row, section, table
 from training.pages.material import Training
+from training.value import Contract, Future
 from training.worth.words import words
 
 if TYPE_CHECKING:
@@ -27,11 +29,21 @@ def told(training: Training, lang: Language, said: dict[str, Any], why: str) -> 
     answers = {name: getattr(own, name) for name in ("return_expected", "return_realised", "break_even", "empc")}
     pairs = [(said[name], _answer(name, answer)) for name, answer in answers.items()]
     remarks = dict.fromkeys(reasons[answer.reason] for answer in answers.values() if answer.reason)
-    content = [
-        paragraph(assumed), image(training.pictures["profit"], said["profit_alt"]), listed(_best(own.best, said)),
-        cells(pairs), listed(remarks), _dates(own, said),
-    ]  # fmt: skip
-    return section(said, "profit", "".join(content))
+    pictured = image(training.pictures["profit"], said["profit_alt"])
+    texts = [assumed, *_expected(training, said)]
+    content = [*map(paragraph, texts), pictured, listed(_best(own.best, said)), cells(pairs), listed(remarks)]
+    return section(said, "profit", "".join([*content, _dates(own, said)]))
+
+
+def _expected(training: Training, said: dict[str, Any]) -> Iterator[str]:
+    """That the amount is a forecast, where it is one."""
+    own, found = training.evaluation.config.value.amount, training.evaluation.lifetime
+    if isinstance(own, Contract):
+        yield said["assumed_contract"].format(days=own.days)
+    if isinstance(own, Future) and found:
+        yield said["assumed_lifetime"].format(days=own.days, customers=found.customers, repeat=found.repeat)
+        side = said["lifetime_low" if found.correlation > 0 else "lifetime_high"]
+        yield said[f"lifetime_{found.finding}"].format(correlation=found.correlation, side=side)
 
 
 def _answer(name: str, answer: "Answer") -> str:

@@ -128,7 +128,7 @@ def learn(config: SnapshotConfig, stream: str, known: "Facts", as_of: date) -> L
     everybody = Population(seen=Seen(streams=(stream,), days=EVER))
     settings = {name: getattr(config, name) for name in ("outcome", "windows", "exclude")}
     data = config.data.model_copy(update={"history_days": EVER})
-    plain = SnapshotConfig(**settings, data=data, population=everybody, buying=stream)
+    plain = SnapshotConfig(**settings, data=data, population=everybody).model_copy(update={"buying": stream})
     return fit(build(plain, [as_of], labels=False, known=known).frame, stream)
 
 
