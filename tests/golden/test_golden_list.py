@@ -70,7 +70,7 @@ def test_no_pickle_in_the_registry_of_boosted_trees(world_of, tmp_path):
     bundle = daily.champions(world_of("saas").config)["churn"]
     assert bundle.info.kind == "lightgbm"
     save(bundle, tmp_path / "run" / "bundle")
-    tracking.record(tmp_path / "home", "trees", {}, {}, {}, {}, tmp_path / "run", bundle.info.features)
+    tracking.record(tmp_path / "home", "trees", tmp_path / "run", params={}, tags={}, figures={}, series={})
     assert list((tmp_path / "home").rglob("model.txt")) and pickles(tmp_path / "home") == []
 
 

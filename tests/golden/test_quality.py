@@ -88,7 +88,7 @@ def test_simulated_churn_is_ranked_nearly_as_well_as_by_the_oracle(unseen):
 
 def test_reasons_name_the_main_cause_of_churners_flagged_high(unseen):
     """On the last two test dates, by models of their train dates: the very ones that were judged."""
-    last = splits(unseen.judged.rows, unseen.judged.folds.test)[-2:]
+    last = splits(unseen.judged.rows, unseen.judged.folds.test, silent)[-2:]
     table = unseen.truth[unseen.truth["fold"].isin([split.name for split in last])].reset_index(drop=True)
     log_odds, families = reasons(unseen.judged, last, table["score"].to_numpy())
     high = table.groupby("fold")["score"].rank(pct=True) > 0.9

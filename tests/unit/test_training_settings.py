@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from features.errors import ConfigError
 from tests.unit.test_training_fit import table
 from training import fit, metrics
+from training.sampling import directions, sampled
 from training.settings import LightGBM, Logistic, Settings
 
 
@@ -28,7 +29,7 @@ def test_trees_whose_reasons_would_cost_too_much_are_refused():
 def test_the_weighted_base_rate_of_a_sample_is_that_of_the_rows(outcome, share, some):
     outcome = np.array(outcome)
     index = np.arange(0, len(outcome), 2) if some else None
-    kept, weight = fit.sampled(outcome, index, Settings(negatives=share))
+    kept, weight = sampled(outcome, index, Settings(negatives=share))
     every = np.arange(len(outcome)) if index is None else index
     if weight is None:
         assert kept is index
@@ -61,11 +62,11 @@ def test_what_a_positive_row_counts_is_undone_by_the_calibrator():
 
 def test_the_catalogue_and_the_rows_say_which_way_a_measure_moves_the_risk():
     own = table(3_000)  # quiet customers have the outcome, busy ones do not
-    named = dict(zip([column["name"] for column in own.columns], fit.directions(own), strict=True))
+    named = dict(zip([column["name"] for column in own.columns], directions(own), strict=True))
     assert named["login_recency"] == 1 and named["login_count_28d"] == -1
     assert named["tenure_days"] == named["plan"] == 0
     turned = replace(own, outcome=1 - own.outcome)
-    flipped = dict(zip([column["name"] for column in own.columns], fit.directions(turned), strict=True))
+    flipped = dict(zip([column["name"] for column in own.columns], directions(turned), strict=True))
     assert flipped["login_recency"] == -1 and flipped["login_count_28d"] == 1
 
 
