@@ -2,8 +2,9 @@
 
     python -m benchmarks.scale --folder FOLDER --rows 1e6 --features 150
 
-Makes a ready-made table of eight months (kept for the next run), trains on it in a process of its own with three test
-dates, logistic regression, LightGBM and the rules, and prints one JSON object.
+Makes a ready-made table of four months (kept for the next run) and trains on it in a process of its own: logistic
+regression, LightGBM and the rules on three folds, one that chooses and two that grade, and the refit. With
+``--months 8 --tests 3`` there are seven folds. Prints one JSON object.
 """
 
 import argparse
@@ -22,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-MONTHS, TESTS = 8, 3
 ROOT = Path(__file__).parents[1]
 
 
@@ -31,18 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=float, default=1e6)
     parser.add_argument("--features", type=int, default=150)
+    parser.add_argument("--months", type=int, default=4)
+    parser.add_argument("--tests", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], help="handed on to the training")
     chosen = parser.parse_args(arguments)
-    customers = int(chosen.rows) // MONTHS
-    table = chosen.folder / f"table-{customers}-{chosen.features}.parquet"
+    customers = int(chosen.rows) // chosen.months
+    table = chosen.folder / f"table-{chosen.months}x{customers}-{chosen.features}.parquet"
     if not table.is_file():
         print(f"making {table}", file=sys.stderr)
-        write(table, customers, chosen.features)
-    print(json.dumps({"rows": customers * MONTHS, "features": chosen.features, **train(table, chosen.set)}))
+        write(table, chosen.months, customers, chosen.features)
+    said = {"rows": customers * chosen.months, "features": chosen.features, "months": chosen.months}
+    print(json.dumps(said | train(table, chosen.tests, chosen.set)))
     return 0
 
 
-def write(path: Path, customers: int, features: int) -> None:
+def write(path: Path, months: int, customers: int, features: int) -> None:
     """A month after the other: counts and amounts that hang on two hidden traits, a tenth of the columns with nulls."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
@@ -52,7 +55,7 @@ def write(path: Path, customers: int, features: int) -> None:
     ids = pa.array([f"C{number:07d}" for number in range(customers)])
     half = path.with_suffix(".half")
     writer = None
-    for month in range(MONTHS):
+    for month in range(months):
         columns: dict[str, object] = {"customer": ids, "day": pa.array([f"2025-{month + 1:02d}-01"] * customers)}
         for feature in range(features):
             mean = np.exp(level[feature] + weight[feature, 0] * fit + weight[feature, 1] * trouble)
@@ -69,12 +72,12 @@ def write(path: Path, customers: int, features: int) -> None:
     half.replace(path)
 
 
-def train(table: Path, overrides: Sequence[str]) -> dict[str, object]:
+def train(table: Path, tests: int, overrides: Sequence[str]) -> dict[str, object]:
     """Train in a process of its own and a fresh workspace; the seconds by stage and its peak memory."""
     home = table.parent / "workspace"
     shutil.rmtree(home, ignore_errors=True)
     config = table.with_suffix(".yaml")
-    config.write_text(yaml.safe_dump(settings(table)))
+    config.write_text(yaml.safe_dump(settings(table, tests)))
     command = [sys.executable, "-m", "training", "train", str(config), "--json"]
     command += [word for override in overrides for word in ("--set", override)]
     begin = time.perf_counter()
@@ -89,7 +92,7 @@ def train(table: Path, overrides: Sequence[str]) -> dict[str, object]:
     return {"total_seconds": seconds, "peak_gigabytes": peak, **told}
 
 
-def settings(table: Path) -> dict[str, object]:
+def settings(table: Path, tests: int) -> dict[str, object]:
     """The YAML of this training."""
     data = {
         "name": "scale", "root": str(table.parent.resolve()), "table": table.name, "id": "customer", "as_of": "day",
@@ -97,7 +100,7 @@ def settings(table: Path) -> dict[str, object]:
     }  # fmt: skip
     return {
         "data": data, "model": "churn", "population": {"table": "all"},
-        "outcome": {"kind": "label", "horizon_days": 28}, "as_of": {"every": "month", "test_dates": TESTS},
+        "outcome": {"kind": "label", "horizon_days": 28}, "as_of": {"every": "month", "test_dates": tests},
         "capacity": {"contacts": 1000}, "candidates": ["logistic", "lightgbm"],
     }  # fmt: skip
 

@@ -1,17 +1,18 @@
-"""Is the mean score of a score decile the mean true risk? On simulated companies, whose true risks are known.
+"""Scores beside the truth, on simulated companies whose true risks are known: deciles, and the profit of the best cut.
 
-    python -m benchmarks.calibration --seeds 20 --customers 3000
+    python -m benchmarks.truth --seeds 20 --customers 2000
 
 For each seed a company is made, churn is trained as its config says, and the rows of the test dates are cut into ten
 equal groups by score. Two 95% intervals of the mean risk of each group are compared with the mean of the true
 probabilities: that of the mean score (how far it would move with a recipe fitted on other customers, by
-``training.spread``) and that of the share with the outcome (bootstrapped over units). Prints one JSON object.
+``training.spread``) and that of the share with the outcome (bootstrapped over units). The list of the best cut is
+judged by its true expected profit, as a share of that of the best list by the true risks. Prints one JSON object.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,10 +29,13 @@ from training.evaluate import fit_named, inputs, splits
 from training.fit import one_thread
 from training.grade import LIMITS
 from training.spread import fit_spread
+from training.value import gains
+from training.worth.later import later
+from training.worth.profit import profit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=101)
     parser.add_argument("--customers", type=int, default=3_000)
@@ -53,6 +57,7 @@ def summary(found: Sequence[pd.DataFrame]) -> dict[str, float]:
     return {
         "cells": len(every),
         **inside,
+        "profit_share": round(float(every.groupby("seed")["profit_share"].first().mean()), 4),
         "mean_gap": round(float((every["score"] - every["truth"]).abs().mean()), 4),
         "ece": round(float(every.groupby("seed")["ece"].first().mean()), 4),
         "calibrated": round(float(every.groupby("seed")["calibrated"].first().mean()), 4),
@@ -78,10 +83,31 @@ def cells(seed: int, customers: int) -> pd.DataFrame:
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)[:, table.index]
     allowed = LIMITS["B"] + metrics.ece_of_a_perfect_model(score)
     error = metrics.ece(outcome, score)
+    share = profit_share(judged, own["probability"].to_numpy())
     return table.assign(
-        seed=seed, ece=error, calibrated=error <= allowed, score_low=table["score"] - reach,
+        seed=seed, profit_share=share, ece=error, calibrated=error <= allowed, score_low=table["score"] - reach,
         score_high=table["score"] + reach, outcome_low=low, outcome_high=high,
     )  # fmt: skip
+
+
+def profit_share(judged: job.Evaluation, truth: np.ndarray) -> float:
+    """True expected profit of our list cut at our best length, as a share of the best list and length by the truth."""
+    value = judged.config.value
+    tests = later(judged.scored, judged.served_scores, judged.rows, value, judged.config.outcome)
+    assert tests is not None
+    gain = gains(truth, tests.amount, value)
+    best = {day: rows[np.argsort(-gain[rows], kind="stable")] for day, rows in tests.dates.items()}
+    length = profit(tests, value, judged.contacts).best.length
+    return float(earned(tests.lists(value), gain)[length] / earned(best, gain).max())
+
+
+def earned(lists: Mapping[str, np.ndarray], gain: np.ndarray) -> np.ndarray:
+    """Mean gain over the dates by list length, 0 to the longest date; a longer list holds everybody."""
+    longest = max(map(len, lists.values()))
+    curves = [np.pad(np.cumsum(gain[rows]), (1, longest - len(rows)), "edge") for rows in lists.values()]
+    for curve in curves:
+        curve[0] = 0.0
+    return np.mean(curves, axis=0)
 
 
 class Moved:
