@@ -33,7 +33,8 @@ def train(chosen: argparse.Namespace) -> Answer:
     if leaking:
         return _refuse(chosen, config, leaking)
     with stages("rows"):
-        own, kept = job.prepare(config, made), extras.around(config, made)
+        own = job.prepare(config, made)
+        kept = extras.around(config, made, own)
     del made
     evaluation = job.evaluate(config, own, progress, stages=stages)
     with stages("refit"):

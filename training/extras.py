@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.checks import leaks, quality
@@ -15,7 +16,7 @@ from training.bundle import Bundle
 from training.config import TrainConfig
 from training.evaluate import Say
 from training.fit import one_thread
-from training.job import Evaluation
+from training.job import Evaluation, Prepared
 from training.pages.material import Extras
 from training.stages import Stages
 from training.worth import later, profit, slices, treated
@@ -29,8 +30,14 @@ class Around:
     findings: list[Finding]
 
 
-def around(config: TrainConfig, made: Snapshot) -> Around:
-    """What the report needs of the snapshot."""
+def around(config: TrainConfig, made: Snapshot, own: Prepared) -> Around:
+    """What the report needs of the snapshot. Raises what would stop it, before anything is fitted.
+
+    That is ConfigError for a slice by an unknown column, DataError for a curve that no row was followed for.
+    """
+    slices.attributes(own.rows, np.zeros(0, np.int64), config.slices)
+    if config.curve:
+        hazard.check(own.rows, config.curve)
     newest = made.frame[made.frame["as_of"] == made.frame["as_of"].max()].reset_index(drop=True)
     return Around(newest, ordered([*quality.enough(config, made), *leaks.of_features(made)]))
 

@@ -71,6 +71,16 @@ def known_on(rows: Rows, day: date, lag: int) -> Rows:
     return replace(rows, side={**rows.side, "followed_days": followed})
 
 
+def check(rows: Rows, days: Sequence[int]) -> None:
+    """Raise DataError when no row was followed to the last of the horizons."""
+    longest = max(0.0, rows.side["followed_days"].max(initial=0))
+    if longest < days[-1]:
+        raise DataError(
+            f"curve: no row was followed for {days[-1]} days after its gap, the longest for {longest:.0f}; "
+            "shorten the curve or bring more history"
+        )
+
+
 def person_periods(rows: Rows, days: Sequence[int]) -> tuple[Rows, np.ndarray]:
     """One row for each row and interval that it entered, (m,), and the number of the interval, also its last column.
 
@@ -80,12 +90,7 @@ def person_periods(rows: Rows, days: Sequence[int]) -> tuple[Rows, np.ndarray]:
     without the event. Raises DataError when no row was followed to the last horizon.
     """
     event, followed = rows.side["event_day"], rows.side["followed_days"]
-    if not (followed >= days[-1]).any():
-        longest = max(0.0, followed.max(initial=0))
-        raise DataError(
-            f"curve: no row was followed for {days[-1]} days after its gap, the longest for {longest:.0f}; "
-            "shorten the curve or bring more history"
-        )
+    check(rows, days)
     bounds = list(pairwise((0, *days)))
     entered = [np.flatnonzero((followed >= end) & ~(event < start)) for start, end in bounds]
     outcome = np.concatenate([event[own] < end for own, (_, end) in zip(entered, bounds)]).astype(np.float64)

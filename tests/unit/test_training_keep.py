@@ -112,3 +112,16 @@ def test_a_tampered_bundle_is_not_registered(path, first, tmp_path, capsys):
         file.write(" ")
     assert main(["register", str(path), str(tmp_path / "kept")]) == 2
     assert "calibrator.json was changed" in said(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("slices=[plan]", "slices: no column plan; name attributes or features of the model"),
+        ("curve=[30,900]", "curve: no row was followed for 900 days after its gap"),
+    ],
+)
+def test_what_the_report_cannot_tell_is_refused_before_anything_is_fitted(path, first, override, message, capsys):
+    assert main(["train", str(path), "--set", override]) == 2
+    error = said(capsys)[1]
+    assert message in error and "selection" not in error
