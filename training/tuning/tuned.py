@@ -1,5 +1,6 @@
 """What a tuning found: as a file to train with, as lines, as a record."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,6 @@ from features.config import Language
 from training.settings import Settings
 from training.tuning.study import Attempt
 
-SURE = 1.0  # standard errors by which a winner must be better
-
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "head": "{model}: settings tuned on {folds}, before the first test date",
@@ -21,9 +20,10 @@ WORDS: dict[Language, dict[str, str]] = {
         "counted": "{candidate}: {trials} trials ({pruned} pruned, {failed} failed), average precision {before:.4f} "
         "with the settings there were, {after:.4f} with the best",
         "same": "{candidate}: kept, no trial was better",
-        "kept": "{candidate}: kept, as the gain of {gain:+.4f} is not above one standard error ({error:.4f}) and may "
-        "be luck",
-        "taken": "{candidate}: replaced, as the gain of {gain:+.4f} is above one standard error ({error:.4f})",
+        "kept": "{candidate}: kept, as the gain of {gain:+.4f} is not above {luck:.4f} and may be the luck of the best "
+        "of so many trials (standard error {error:.4f})",
+        "taken": "{candidate}: replaced, as the gain of {gain:+.4f} is above {luck:.4f}, what the best of so many "
+        "trials may owe to luck (standard error {error:.4f})",
         "weights": "The calibrator always learns on rows as they are, whatever the fit made of their weights.",
         "use": "Paste this block into the YAML of the model, or train with --set settings=FILE.",
     },
@@ -33,8 +33,10 @@ WORDS: dict[Language, dict[str, str]] = {
         "counted": "{candidate}: 試行{trials}回（打ち切り{pruned}回、失敗{failed}回）、"
         "平均適合率は元の設定で{before:.4f}、最良の設定で{after:.4f}",
         "same": "{candidate}: 元の設定を維持（上回る試行なし）",
-        "kept": "{candidate}: 元の設定を維持（改善幅{gain:+.4f}は標準誤差{error:.4f}以下で、偶然の可能性あり）",
-        "taken": "{candidate}: 設定を変更（改善幅{gain:+.4f}は標準誤差{error:.4f}を上回る）",
+        "kept": "{candidate}: 元の設定を維持"
+        "（改善幅{gain:+.4f}は、この試行回数で偶然生じうる幅{luck:.4f}以下。標準誤差{error:.4f}）",
+        "taken": "{candidate}: 設定を変更"
+        "（改善幅{gain:+.4f}は、この試行回数で偶然生じうる幅{luck:.4f}を上回る。標準誤差{error:.4f}）",
         "weights": "学習時の重み付けにかかわらず、較正は常に元の行のままで行います。",
         "use": "下のブロックをモデルのYAMLに貼り付けるか、--set settings=ファイル名 を付けて学習してください。",
     },
@@ -57,15 +59,29 @@ class Found:
     error: float
 
     @property
+    def luck(self) -> float:
+        """What the best of n trials that are no better may gain: √(2 ln n) standard errors, and one at least.
+
+        The bound on the expected maximum of n normal draws; trials resemble each other, so it is on the safe side.
+        """
+        return max(1.0, math.sqrt(2 * math.log(len(self.attempts)))) * self.error
+
+    @property
     def taken(self) -> bool:
-        """Whether the best settings are surely not luck: the one-standard-error rule."""
-        return self.gain > SURE * self.error
+        """Whether the best settings are surely not luck."""
+        return self.gain > self.luck
 
     @property
     def figures(self) -> dict[str, float]:
         states = [attempt.state for attempt in self.attempts]
         counts = {"trials": len(states), "pruned": states.count("pruned"), "failed": states.count("failed")}
-        quality = {"before": self.attempts[0].mean, "after": self.best.mean, "gain": self.gain, "error": self.error}
+        quality = {
+            "before": self.attempts[0].mean,
+            "after": self.best.mean,
+            "gain": self.gain,
+            "error": self.error,
+            "luck": self.luck,
+        }
         return counts | {name: round(value, 6) for name, value in quality.items()}
 
 
