@@ -3,10 +3,11 @@
     python -m benchmarks.truth --seeds 20 --customers 2000
 
 For each seed a company is made, churn is trained as its config says, and the rows of the test dates are cut into ten
-equal groups by score. The 95% interval of the share with the outcome of each group (bootstrapped over units) is compared
-with the mean of its true probabilities; with ``--refits``, which costs ten more fits for each date, so is that of the
-mean score (how far it would move with a recipe fitted on other customers, by ``training.spread``). The list of the best cut is
-judged by its true expected profit, as a share of that of the best list by the true risks. Prints one JSON object.
+equal groups by score. The 95% interval of the share with the outcome of each group (bootstrapped over units) is
+compared with the mean of its true probabilities; with ``--refits``, which costs ten more fits for each date, so is that
+of the mean score (how far it would move with a recipe fitted on other customers, by ``training.spread``). The list of
+the best cut is judged by its true expected profit, as a share of that of the best list by the true risks. Prints one
+JSON object.
 """
 
 import argparse
