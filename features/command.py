@@ -1,6 +1,6 @@
 """What every door has: parsing, one clear message for bad input, a JSON line for machines, the exit code.
 
-Exit codes: 0 done, 1 a check or gate said no, 2 bad input.
+Exit codes: 0 done, 1 a check or gate said no, 2 bad input, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from features.errors import ConfigError, InputError
 
@@ -21,13 +21,25 @@ Answer = tuple[int, dict[str, Any]]
 Command = Callable[[argparse.Namespace], Answer]
 
 
+class _Usage(Exception):
+    """Words that the command does not know."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says how a command is used, as argparse does, and leaves it to the door how it ends."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise _Usage(f"{message}; see {self.prog} --help")
+
+
 class Door:
     """The commands of one room. Each is a function from its arguments to (exit code, object for ``--json``)."""
 
     def __init__(self, room: str, about: str, also: tuple[type[Exception], ...] = (), todo: str = ""):
         """``also``: what else can be refused in one line, with what to do then."""
         self.room, self.also, self.todo = room, also, todo
-        self.parser = argparse.ArgumentParser(prog=f"python -m {room}", description=about)
+        self.parser = _Parser(prog=f"python -m {room}", description=about)
         self.commands = self.parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(
@@ -54,7 +66,11 @@ class Door:
         for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a sign gets a question mark, not a trace
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-        chosen = self.parser.parse_args(arguments)
+        try:
+            chosen = self.parser.parse_args(arguments)
+        except _Usage as error:
+            words = sys.argv[1:] if arguments is None else arguments
+            return _refuse(argparse.Namespace(json="--json" in words), str(error))
         # OpenMP threads that spin while they wait starve each other on a busy machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
@@ -75,7 +91,7 @@ class Door:
         except self.also as error:
             return _refuse(chosen, f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
         except KeyboardInterrupt:
-            print("stopped; nothing half-made is kept", file=sys.stderr)
+            _refuse(chosen, "stopped; nothing half-made is kept")
             return 128 + signal.SIGINT
         return code
 

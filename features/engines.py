@@ -1,5 +1,6 @@
 """Three engines behind one door: DuckDB in this process, a PostgreSQL server, a Spark. Imported when first used."""
 
+import codecs
 import csv
 import glob
 import gzip
@@ -26,6 +27,7 @@ from features.errors import ConfigError, DataError
 
 FILES = (".parquet", ".csv", ".csv.gz")
 CHUNK = 16 << 20
+NOT_UTF8 = "is not UTF-8; save it as UTF-8 (Excel: CSV UTF-8)"
 
 
 class Duckdb:
@@ -51,14 +53,18 @@ class Duckdb:
         return self.files(name, paths)
 
     def files(self, name: str, paths: list[str], **options: str) -> Table:
-        """Some files of a table. Raises DataError on a CSV line that has not as many cells as the header."""
+        """Some files of a table. Raises DataError on a CSV file that is empty or not UTF-8, or on a line that has not
+        as many cells as the header.
+        """
         if not name.endswith((".csv", ".csv.gz")):
             return self.connection.read_parquet(paths, **options)
+        _refuse_empty(name, paths[0])
         dialect = {"all_varchar": True, "header": True, "skip": 0, "delim": _separator(paths[0]), "quote": '"'}
         try:
             return self.connection.read_csv(paths, **dialect, escape='"', **options)
         except Exception:
             for path in paths:
+                _refuse_undecodable(name, path)
                 _refuse_ragged(name, path)
             raise
 
@@ -78,6 +84,23 @@ def _opened(path: str) -> Any:
 def _separator(path: str) -> str:
     with _opened(path) as file:
         return max(",;\t|", key=file.readline().decode("utf-8", "replace").count)
+
+
+def _refuse_empty(name: str, path: str) -> None:
+    """Raise DataError when the first file, whose header is that of the table, holds nothing."""
+    with _opened(path) as file:
+        if not file.read(1 << 10).removeprefix(codecs.BOM_UTF8).strip():
+            raise DataError(f"{name}: {Path(path).name} is empty; write it again, with a header and rows")
+
+
+def _refuse_undecodable(name: str, path: str) -> None:
+    """Raise DataError when a CSV file is not UTF-8."""
+    with _opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        try:
+            while text.read(CHUNK):
+                pass
+        except UnicodeDecodeError:
+            raise DataError(f"{name}: {Path(path).name} {NOT_UTF8}") from None
 
 
 def _refuse_ragged(name: str, path: str) -> None:

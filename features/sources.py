@@ -84,6 +84,8 @@ def _told(name: str, what: str = "be read", remedy: str = "check the table") -> 
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _SPEAKERS:
             raise
+        if "not utf-8 encoded" in str(error):  # met in the middle of a file, long after its first lines
+            raise DataError(f"{name} {engines.NOT_UTF8}") from None
         raise DataError(f"{name}: cannot {what} ({_reason(error)}); {remedy}") from None
 
 

@@ -40,7 +40,7 @@ def train(chosen: argparse.Namespace) -> Answer:
     with stages("refit"):
         bundle = refit(evaluation, progress)
     told = extras.judged(kept, evaluation, bundle, progress, stages)
-    answer = report.summary(evaluation) | keep.keep(evaluation, bundle, told, stages)
+    answer = report.summary(evaluation) | keep.keep(evaluation, bundle, told, stages, chosen.config)
     answer |= {"seconds": stages.seconds}
     _tell(chosen, answer)
     if then is not None:
@@ -69,7 +69,7 @@ def register(chosen: argparse.Namespace) -> Answer:
     from training import keep
 
     config = load(chosen.config, TrainConfig, chosen.set)
-    kept = keep.register(config, chosen.folder)
+    kept = keep.registered(config, chosen.folder)
     say(chosen, f"run {kept.run_id}, version {kept.registered}")
     say(chosen, f"promoted: {'yes' if kept.promoted else 'no'} ({kept.promotion})")
     say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")

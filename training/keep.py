@@ -36,10 +36,13 @@ class Kept:
     promotion: str
 
 
-def keep(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages: Stages) -> dict[str, Any]:
+def keep(
+    evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages: Stages, path: Path | None = None
+) -> dict[str, Any]:
     """Record the run and place the bundle; what ``train --json`` says beyond the evaluation.
 
-    Raises DataError when the registry cannot be used; the files then stay in the workspace, to be registered later.
+    path: of the config, to be named in what is to be typed next. Raises DataError when the registry cannot be used;
+    the files then stay in the workspace, to be registered later.
     """
     config = evaluation.config
     with TemporaryDirectory() as temporary:
@@ -47,7 +50,7 @@ def keep(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages: 
         with stages("report"):
             write(evaluation, bundle, extras, stages, folder)
         shown = _show(config, folder)
-        kept = _registered(config, folder)
+        kept = _registered(config, folder, path)
     served = {"version": bundle.version, "kind": bundle.info.kind} if bundle else {"version": None, "kind": None}
     said = {"promoted": kept.promoted, "promotion": kept.promotion}
     return {**served, **said, "run_id": kept.run_id, "registered": kept.registered, "report": str(shown)}
@@ -69,7 +72,15 @@ def register(config: TrainConfig, folder: Path) -> Kept:
     return Kept(recorded.run_id, recorded.registered, promoted, why)
 
 
-def _registered(config: TrainConfig, folder: Path) -> Kept:
+def registered(config: TrainConfig, folder: Path) -> Kept:
+    """``register``, and what was kept until now is kept no longer: a second time there is nothing to register."""
+    kept = register(config, folder)
+    if (workspace(config.data) / UNREGISTERED).resolve() in folder.resolve().parents:
+        shutil.rmtree(folder)
+    return kept
+
+
+def _registered(config: TrainConfig, folder: Path, path: Path | None) -> Kept:
     try:
         return register(config, folder)
     except tracking.NoRegistry as error:
@@ -78,7 +89,7 @@ def _registered(config: TrainConfig, folder: Path) -> Kept:
         shutil.copytree(folder, left)
         raise DataError(
             f"{error}; nothing is registered, the bundle and the report are kept in {left}; when the registry is back: "
-            f"python -m training register CONFIG {left}"
+            f"python -m training register {path or 'CONFIG'} {left}"
         ) from None
 
 
@@ -101,9 +112,10 @@ def write(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages:
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
         plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
+    own = bundle.version if bundle else facts["fingerprint"][:12]
     run = {
         "params": evaluation.config.model_dump(mode="json"),
-        "tags": report.tags(facts, bundle) | {"name": f"{evaluation.config.model}-{facts['fingerprint'][:12]}"},
+        "tags": report.tags(facts, bundle) | {"name": f"{evaluation.config.model}-{own}"},
         "figures": report.figures(facts) | stages.figures(),
         "series": report.series(evaluation.tests),
     }

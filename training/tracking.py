@@ -114,7 +114,9 @@ def download(home: Path, name: str, registered: str, folder: Path) -> Path:
         import mlflow
 
         try:
-            path = mlflow.artifacts.download_artifacts(f"models:/{name}/{registered}", dst_path=str(folder))
+            own = folder / f"version-{registered}"  # alone: the files of another version are not to mix with these
+            own.mkdir(exist_ok=True)
+            path = mlflow.artifacts.download_artifacts(f"models:/{name}/{registered}", dst_path=str(own))
         except mlflow.exceptions.MlflowException:
             raise DataError(f"{name} has no version {registered} in the registry; {_known(name)}") from None
     return Path(path) / "artifacts" / "bundle"
@@ -189,9 +191,13 @@ def _answering(home: Path) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        where = os.environ.get("MLFLOW_TRACKING_URI") or home / "mlflow.db"
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise NoRegistry(f"{where}: MLflow cannot use it ({reason}); check it, or move it away") from None
+        server, reason = os.environ.get("MLFLOW_TRACKING_URI"), (str(error).splitlines() or [type(error).__name__])[0]
+        if server:
+            short = reason.partition(" failed with exception")[0]
+            raise NoRegistry(
+                f"{server}: MLflow cannot use it ({short}); start it, or unset MLFLOW_TRACKING_URI"
+            ) from None
+        raise NoRegistry(f"{home / 'mlflow.db'}: MLflow cannot use it ({reason}); check it, or move it away") from None
 
 
 def _experiment(home: Path, name: str | None) -> None:

@@ -9,11 +9,24 @@ from features import facts, snapshot
 from features.calendar import day_of
 from features.checks import health, leaks, tables
 from features.checks.findings import Finding, level, ordered
+from features.config import Language
 from features.facts import Facts
+from features.ready.config import Table
 from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
 
 ENOUGH_OUTCOMES, ENOUGH_CUSTOMERS, ENOUGH_A_DATE = 50, 50, 10
+_MORE_DATES: dict[Language, str] = {
+    "en": "give a table of more dates, or lower as_of.test_dates",
+    "ja": "基準日の多い表を用意するか、as_of.test_dates を小さくしてください",
+}
+
+
+class _FewDates(Finding):
+    """A ready-made table of too few dates: it has no windows to shorten."""
+
+    def told(self, lang: Language) -> tuple[str, str, str]:
+        return *super().told(lang)[:2], _MORE_DATES[lang]
 
 
 @dataclass(frozen=True)
@@ -75,8 +88,13 @@ def _of_tables(known: Facts) -> list[Finding]:
 
 
 def enough(config: SnapshotConfig, made: Snapshot) -> list[Finding]:
-    """Are there enough dates, customers and outcomes for this model, in all and on each test date?"""
+    """Are there enough dates, customers and outcomes for this model, in all and on each test date?
+
+    A ready-made table of one day is not asked about its dates.
+    """
     mature = made.frame[made.frame["outcome"].notna()]
+    if isinstance(config.data, Table) and config.data.cross_section:
+        return [_customers(made), _outcomes(mature)]
     dates = [moment.date() for moment in sorted(mature["as_of"].unique())]
     found = [_history(config, dates, len(mature)), _customers(made), _outcomes(mature)]
     return [*found, *_test_dates(config, mature, dates)]
@@ -91,7 +109,8 @@ def _history(config: SnapshotConfig, dates: list[date], rows: int) -> Finding:
     tests = config.as_of.test_dates
     values = {"dates": len(dates), "rows": rows, "wanted": tests + 2, "tests": tests, "span": config.span_days}
     if len(dates) < tests + 2:
-        return Finding("history", "error", "", "short", values)
+        kind = _FewDates if isinstance(config.data, Table) else Finding
+        return kind("history", "error", "", "short", values)
     served = trains(config, dates, dates[-1])
     return Finding("history", "ok" if served else "error", "", "fine" if served else "no_train", values)
 

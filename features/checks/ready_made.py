@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from features.checks import leaks, quality
 from features.checks.findings import Finding, ordered
 from features.ready import table as ready
-from features.ready.config import Table
 from features.snapshot import Snapshot
 from features.snapshot_config import SnapshotConfig
-
-_OF_ONE_DAY = ("customers", "outcomes")
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,4 @@ def check(config: SnapshotConfig, say: Callable[[str], None]) -> Report:
     Raises DataError where the table cannot be read, naming every column that is no feature.
     """
     made = ready.snapshot(config, say)
-    enough = quality.enough(config, made)
-    if isinstance(config.data, Table) and config.data.cross_section:
-        enough = [finding for finding in enough if finding.check in _OF_ONE_DAY]
-    return Report(made, ordered([*enough, *leaks.of_features(made)]))
+    return Report(made, ordered([*quality.enough(config, made), *leaks.of_features(made)]))

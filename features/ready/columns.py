@@ -11,8 +11,12 @@ from features.errors import DataError
 
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 MANY, FREE, ENOUGH = 50, 0.5, 100
+# More than FEW different numbers in MIXED of the values are a measure; fewer are steps, such as No, 1, 2.
+MIXED, FEW, DATED = 0.05, 10, 0.95
 _ID = "another whole number in every row; where it is an id, exclude it"
+_DATES = "holds dates or times; give the days between it and the as-of date, or exclude it"
 _CODE = re.compile("0[0-9]")
+_DATE = re.compile("[0-9]{4}([-/])(0?[1-9]|1[0-2])\\1(0?[1-9]|[12][0-9]|3[01])([ T][0-9]{1,2}:[0-9]{2}.*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,200}([.][0-9]*)?|[.][0-9]{1,200})(e[+-]?[0-9]{1,2})?|nan", re.IGNORECASE)
 _UNITS = {"number": "value", "flag": "flag", "category": "category"}
 
@@ -33,7 +37,7 @@ class Column:
 def recognised(raw: pa.ChunkedArray, kind: str | None) -> Column:
     """The column as the YAML says, or else as its values look."""
     if pa.types.is_temporal(raw.type):
-        return Column(problem="holds dates or times; give the days between it and the as-of date, or exclude it")
+        return Column(problem=_DATES)
     if not _readable(raw.type):
         return Column(problem=f"holds {raw.type}; numbers, text and true/false can be features: convert or exclude it")
     if len(raw.drop_null().unique()) < 2 and raw.null_count in (0, len(raw)):
@@ -65,23 +69,35 @@ def _of_text(raw: pa.ChunkedArray) -> Column:
     levels = words.dropna().unique()
     if len(levels) < 2 and not (len(levels) and words.isna().any()):
         return Column(note="is the same in every row, and so left out")
-    if all(_NUMBER.fullmatch(word) for word in levels) and not any(_CODE.match(word) for word in levels):
+    codes = any(_CODE.match(word) for word in levels)
+    if all(_NUMBER.fullmatch(word) for word in levels) and not codes:
         blank = int(words.isna().sum() - raw.null_count)
         return Column("value", _numbers(raw), f"numbers and {blank:,} blanks, which are read as null" if blank else "")
     if {word.lower() for word in levels} <= {*YES, *NO}:
         return Column("flag", _flags(raw))
-    return _category(raw, words, len(levels))
+    problem = _no_category(words.dropna(), codes)
+    many = f"{len(levels):,} categories; the {MANY} most frequent are told apart, the others count as unknown"
+    note = many if len(levels) > MANY else ""
+    return Column(problem=problem) if problem else Column("category", _texts(raw), note)
 
 
-def _category(raw: pa.ChunkedArray, words: pd.Series, levels: int) -> Column:
-    numbers = int(words.dropna().map(lambda word: bool(_NUMBER.fullmatch(word))).sum())
-    if levels > MANY and numbers > FREE * words.notna().sum():
-        bad = int(words.notna().sum()) - numbers
-        return Column(problem=f"{bad:,} values are text among numbers; make them null in the table, or exclude it")
-    if levels > MANY and levels > FREE * words.notna().sum():
-        return Column(problem=f"{levels:,} different texts in {len(words):,} rows are no category; exclude it")
-    many = f"{levels:,} categories; the {MANY} most frequent are told apart, the others count as unknown"
-    return Column("category", _texts(raw), many if levels > MANY else "")
+def _no_category(words: pd.Series, codes: bool) -> str:
+    """Why texts, blanks aside, are no category, or nothing. codes: whether any has a leading zero."""
+    counts = words.value_counts()
+    if _share(counts, _DATE) >= DATED:
+        return _DATES
+    numbers = counts[[bool(_NUMBER.fullmatch(word)) for word in counts.index]]
+    text = len(words) - int(numbers.sum())
+    if len(numbers) > FEW and not codes and text and numbers.sum() >= MIXED * len(words):
+        return f"{text:,} values are text among numbers; make them null in the table, exclude it, or set types: category"
+    if len(counts) > MANY and len(counts) > FREE * len(words):
+        return f"{len(counts):,} different texts in {len(words):,} rows are no category; exclude it"
+    return ""
+
+
+def _share(counts: pd.Series, pattern: re.Pattern[str]) -> float:
+    """The share of the values that look so; counts: how often each text stands there."""
+    return float(counts[[bool(pattern.fullmatch(word)) for word in counts.index]].sum() / counts.sum())
 
 
 def _numbers(raw: pa.ChunkedArray) -> np.ndarray:

@@ -110,6 +110,11 @@ PROBLEMS = {
     "lists": ([[1]] * 120, "numbers, text and true/false can be features"),
     "free": ([f"note {i}" for i in range(120)], "120 different texts in 120 rows are no category"),
     "dirty": ([str(i) if i > 2 else f"n/a {i}" for i in range(120)], "3 values are text among numbers"),
+    "mixed": ([str(i % 40) if i % 2 else "abc" for i in range(120)], "60 values are text among numbers"),
+    "ISO dates": ([f"2020-03-{i % 28 + 1:02d}" for i in range(120)], "holds dates or times; give the days"),
+    "two dates": (["2020-03-04", " ", "2020-3-5"] * 40, "holds dates or times; give the days"),
+    "slash dates": ([f"2020/{i % 12 + 1}/1" if i else "n/a" for i in range(120)], "holds dates or times"),
+    "times": (["2020-03-04 10:00", "2020-03-05T11:00:00Z"] * 60, "holds dates or times; give the days"),
     "endless": ([np.inf, *range(119)], "1 values are infinite"),
     "a:b": ([*range(119), 1], "a name cannot hold"),
     "outcome": ([0, 1] * 60, "another column of the snapshot has this name"),
@@ -122,6 +127,52 @@ def test_a_column_that_cannot_be_read_is_named_with_what_to_do(tmp_path, name):
     found = made(tmp_path, plain(**{name: values}))
     assert len(found.problems) == 1 and name in found.problems[0] and text in found.problems[0]
     assert not made(tmp_path, plain(**{name: values, "fine": [1, 2] * 60}), exclude=[name]).problems
+
+
+@pytest.mark.parametrize("name", ["ISO dates", "slash dates", "mixed"])
+def test_texts_that_look_like_more_are_a_category_where_the_yaml_says_so(tmp_path, name):
+    found = made(tmp_path, plain(**{name: PROBLEMS[name][0]}), types={name: "category"})
+    assert kinds(found) == {name: "category"} and not found.problems
+
+
+CATEGORIES = {
+    "codes": [f"{i % 300:04d}" for i in range(600)],
+    "codes and a word": ["海外", *(f"{i % 300:04d}" for i in range(599))],
+    "steps": ["No", "1", "2", "3", "4+"] * 120,
+    "one number": ["1", "abc"] * 300,
+    "few numbers": [str(i) if i < 29 else "abc" for i in range(600)],
+    "half dates": ["2020-03-04", "未定"] * 300,
+    "ranges": ["2020-2021", "10/12/2020", "2020-13-01"] * 200,
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_codes_steps_and_words_stay_categories(tmp_path, name):
+    found = made(tmp_path, plain(**{name: CATEGORIES[name]}))
+    assert kinds(found) == {name: "category"} and not found.problems
+    assert found.snapshot.frame[name].tolist() == CATEGORIES[name]
+
+
+def csv_of(folder: Path, content: bytes) -> ready_rows.Raw:
+    (folder / "rows.csv").write_bytes(content)
+    return ready_rows.read(Table.model_validate({**TABLE, "root": str(folder), "table": "rows.csv"}))
+
+
+FEW_ROWS, MANY_ROWS = "id,left,契約\na,1,月額\n", "id,left,plan\n" + "a,1,monthly\n" * 100_000 + "b,0,月額\n"
+
+
+@pytest.mark.parametrize("text", [FEW_ROWS, MANY_ROWS], ids=["first line", "last line"])
+def test_a_csv_of_another_encoding_is_named_with_what_to_do(tmp_path, text):
+    said = r"^rows\.csv.* is not UTF-8; save it as UTF-8 \(Excel: CSV UTF-8\)$"
+    with pytest.raises(DataError, match=said):
+        csv_of(tmp_path, text.encode("cp932"))
+    assert csv_of(tmp_path, FEW_ROWS.encode("utf-8-sig")).columns.column_names == ["契約"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\r\n\n", b"\xef\xbb\xbf"], ids=["no byte", "no text", "mark alone"])
+def test_an_empty_csv_is_called_empty(tmp_path, content):
+    with pytest.raises(DataError, match=r"rows\.csv is empty; write it again"):
+        csv_of(tmp_path, content)
 
 
 def test_two_names_that_lightgbm_cannot_tell_apart_are_refused(tmp_path):
@@ -393,6 +444,20 @@ def test_a_table_of_one_day_earns_a_b_at_most(tmp_path):
     assert evaluation.grade.letter == "B" and evaluation.grade.reasons == (cross.UNSEEN,)
     assert evaluation.grade.figures["surplus_low"] >= 0.1, "on later dates these figures would be an A"
     assert evaluation.scored["customer_id"].is_unique and len(evaluation.scored) == 900
+
+
+def test_a_table_of_one_day_is_not_asked_about_dates(tmp_path):
+    config = configured(tmp_path, rows(2, ["2025-01-01"], 300).drop(columns="day"), "2025-01-01")
+    found = quality.enough(config, job.snapshot(config, lambda text: None))
+    assert [(one.check, one.level) for one in found] == [("customers", "ok"), ("outcomes", "ok")]
+
+
+def test_a_table_of_few_dates_hears_nothing_of_windows(tmp_path):
+    config = configured(tmp_path, rows(2, MONTHS[:3]), "day")
+    history = quality.enough(config, job.snapshot(config, lambda text: None))[0]
+    assert (history.check, history.level) == ("history", "error") and history.text.startswith("3 mature as-of dates")
+    for lang in ("en", "ja"):
+        assert "as_of.test_dates" in history.told(lang)[2] and "windows" not in " ".join(history.told(lang))
 
 
 def test_a_parent_is_held_out_as_a_whole():

@@ -82,8 +82,12 @@ def test_with_the_registry_down_nothing_is_registered_and_everything_is_kept(pat
     assert main(["train", str(path), "--set", "holdout=0.2"]) == 2
     error = said(capsys)[1]
     left = next((home(path) / "unregistered").iterdir())
+    assert (
+        "start it, or unset MLFLOW_TRACKING_URI" in error
+        and left.name == f"churn-{load_bundle(left / 'bundle').version}"
+    )
     assert error.splitlines()[-1].startswith(f"error: {DOWN}: MLflow cannot use it")
-    assert f"are kept in {left}" in error and f"register CONFIG {left}" in error
+    assert f"are kept in {left}" in error and f"register {path} {left}" in error
     assert load_bundle(champion(home(path), "churn")).version == before
     kept = load_bundle(left / "bundle")
     assert kept.info.holdout == 0.2 and (left / "report-ja.html").is_file()
@@ -91,8 +95,8 @@ def test_with_the_registry_down_nothing_is_registered_and_everything_is_kept(pat
     assert main(["register", str(path), str(left), "--json"]) == 0
     answer = json.loads(said(capsys)[0][-1])
     assert answer["promoted"] and load_bundle(champion(home(path), "churn")).version == kept.version
-    again = json.loads((left / "run.json").read_text())
-    assert again["tags"]["version"] == kept.version
+    assert main(["register", str(path), str(left)]) == 2 and not left.exists()
+    assert "run.json is missing" in said(capsys)[1]
 
 
 def test_kept_files_of_another_model_are_not_registered(path, first, tmp_path, capsys):
@@ -125,3 +129,11 @@ def test_what_the_report_cannot_tell_is_refused_before_anything_is_fitted(path, 
     assert main(["train", str(path), "--set", override]) == 2
     error = said(capsys)[1]
     assert message in error and "selection" not in error
+
+
+def test_versions_whose_bundles_hold_other_files_can_be_compared(path, first, capsys):
+    assert main(["train", str(path), "--set", "curve=[28,30]", "--json"]) == 0
+    second = json.loads(said(capsys)[0][-1])["registered"]
+    for one, other in ((first["registered"], second), (second, first["registered"])):
+        assert main(["compare", str(path), one, other, "--json"]) == 0
+        assert json.loads(said(capsys)[0][-1])["versions"].keys() == {one, other}

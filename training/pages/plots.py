@@ -57,13 +57,14 @@ def _folds(axes: Axes, scored: pd.DataFrame, rankings: list[str]) -> None:
         precision = [metrics.average_precision(p["outcome"].to_numpy(), p[name].to_numpy()) for p in parts.values()]
         axes.plot(list(parts), precision, marker="o", label=_label(name))
     axes.plot(list(parts), [p["outcome"].mean() for p in parts.values()], color="grey", label="base rate")
-    axes.set(ylabel="average precision", title="Later dates", ylim=(0, None))
+    axes.set(ylabel="average precision", title="Fold by fold", ylim=(0, None))
     axes.legend()
 
 
 def _families(axes: Axes, bundle: Bundle, matrix: np.ndarray) -> None:
     shown = families(bundle, matrix).moves.head(12)[::-1]
-    axes.barh(shown.index, shown.to_numpy())
+    plain = [name if name.isascii() else f"({len(shown) - place})" for place, name in enumerate(shown.index)]
+    axes.barh(plain, shown.to_numpy())  # other scripts need a font that may be missing: their rank on the page
     axes.set(xlabel="mean |contribution|, log-odds", title="What the scores are made of")
 
 
