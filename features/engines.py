@@ -86,11 +86,16 @@ def _separator(path: str) -> str:
         return max(",;\t|", key=file.readline().decode("utf-8", "replace").count)
 
 
+def _named(name: str, path: str) -> str:
+    """The table, and which of its files where it is a glob."""
+    return name if name.endswith(Path(path).name) else f"{name}: {Path(path).name}"
+
+
 def _refuse_empty(name: str, path: str) -> None:
     """Raise DataError when the first file, whose header is that of the table, holds nothing."""
     with _opened(path) as file:
         if not file.read(1 << 10).removeprefix(codecs.BOM_UTF8).strip():
-            raise DataError(f"{name}: {Path(path).name} is empty; write it again, with a header and rows")
+            raise DataError(f"{_named(name, path)} is empty; write it again, with a header and rows")
 
 
 def _refuse_undecodable(name: str, path: str) -> None:
@@ -100,7 +105,7 @@ def _refuse_undecodable(name: str, path: str) -> None:
             while text.read(CHUNK):
                 pass
         except UnicodeDecodeError:
-            raise DataError(f"{name}: {Path(path).name} {NOT_UTF8}") from None
+            raise DataError(f"{_named(name, path)} {NOT_UTF8}") from None
 
 
 def _refuse_ragged(name: str, path: str) -> None:

@@ -112,10 +112,10 @@ def write(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages:
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
         plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)
-    own = bundle.version if bundle else facts["fingerprint"][:12]
+    name = bundle.version if bundle else facts["fingerprint"][:12]
     run = {
         "params": evaluation.config.model_dump(mode="json"),
-        "tags": report.tags(facts, bundle) | {"name": f"{evaluation.config.model}-{own}"},
+        "tags": report.tags(facts, bundle) | {"name": f"{evaluation.config.model}-{name}"},
         "figures": report.figures(facts) | stages.figures(),
         "series": report.series(evaluation.tests),
     }

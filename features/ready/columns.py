@@ -89,7 +89,7 @@ def _no_category(words: pd.Series, codes: bool) -> str:
     numbers = counts[[bool(_NUMBER.fullmatch(word)) for word in counts.index]]
     text = len(words) - int(numbers.sum())
     if len(numbers) > FEW and not codes and text and numbers.sum() >= MIXED * len(words):
-        return f"{text:,} values are text among numbers; make them null in the table, exclude it, or set types: category"
+        return f"{text:,} values are text among numbers; make them null exclude it, or say types: category"
     if len(counts) > MANY and len(counts) > FREE * len(words):
         return f"{len(counts):,} different texts in {len(words):,} rows are no category; exclude it"
     return ""

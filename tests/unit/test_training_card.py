@@ -24,6 +24,8 @@ from tests.unit.test_training_page import (
 from training.info import Metric
 from training.pages import card, why
 from training.pages.material import Extras
+from training.worth.later import later
+from training.worth.profit import profit
 from training.worth.slices import Slice, Slices
 from training.worth.treated import Group, Treated
 
@@ -161,3 +163,33 @@ def test_a_slice_without_figures_is_null_in_json_and_a_dash_on_the_page(graded):
     rows = [e for e in parsed(card.carded.html(made, "en", card.words()["en"])).iter() if e.tag.endswith("}tr")]
     (told,) = [[cell.text for cell in row] for row in rows if row[1].text == "(all other)"]
     assert told[2:] == ["4", "1", *["–"] * 5] and pd.isna(small["base_rate"]) is True
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_card_has_the_figures_of_the_published_list_beside_those_by_score(graded, lang):
+    own = graded.evaluation
+    rows = later(own.scored, own.served_scores, own.rows, own.config.value, own.config.outcome)
+    found = profit(rows, own.config.value, own.contacts)
+    made, said = card.card(own, graded.bundle, Extras(profit=found)), card.words()[lang]
+    assert made["list_at_capacity"]["precision"] == round(found.mean.precision, 6)
+    told = told_in(sections(card.carded.html(made, lang, said))["metrics"])
+    before, beside = told.split(said["list_at_capacity"])
+    assert said["at_capacity"].format(contacts=own.contacts) in before and f"{found.mean.found:.1%}" in beside
+    assert card.card(own, graded.bundle)["list_at_capacity"] is None
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_choosing_by_customers_is_not_called_choosing_on_no_date(graded, lang):
+    own = graded.evaluation
+    parted = replace(own, selection=own.selection.assign(fold="customers 1/3"), folds=replace(own.folds, selection=()))
+    made, said = card.card(parted, graded.bundle), card.words()[lang]
+    told = told_in(sections(card.carded.html(made, lang, said))["folds"])
+    assert made["folds"]["chosen"] == "customers" and said["folds_parted"].split("{")[0] in told
+    assert card.card(own, graded.bundle)["folds"]["chosen"] in ("dates", "customers")
+
+
+def test_limits_name_a_served_rule_that_is_off_and_a_curve_that_fails(ruled):
+    hazard = pd.DataFrame({"horizon": [30, 90], "ece": [0.01, 0.06], "allowed": [0.03, 0.04]})
+    limits = card.card(ruled.evaluation, ruled.bundle, Extras(hazard=hazard))["limits"]["en"]
+    assert why.words()["en"]["hazard_failed"].format(days=90) in limits
+    assert why.served_calibration(ruled.evaluation, why.words()["en"])[0] in limits

@@ -8,9 +8,10 @@ import pytest
 
 from features.config import load
 from features.data_config import workspace
+from tests.company import configs, tables
 from tests.unit.test_training_door import pytestmark as quiet
 from tests.unit.test_training_door import said
-from tests.unit.test_training_job import company, written
+from tests.unit.test_training_job import TRAINING, company, written
 from training.__main__ import main
 from training.bundle import champion
 from training.bundle import load as load_bundle
@@ -23,8 +24,10 @@ DOWN = "http://127.0.0.1:9"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
+    tables(folder, **company())
+    data = {"name": "kept", "streams": {"ticket": {"table": "tickets.parquet", "at": "at"}}}
     changes = {"as_of": {"every": "28d", "test_dates": 3, "first": "2025-03-03"}, "candidates": ["logistic"]}
-    return written(folder, company(), **changes)
+    return configs(folder, data, {**TRAINING, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def test_a_run_says_how_long_each_stage_took_and_keeps_its_card(path, first):
     assert 0.05 < metrics["peak_gigabytes"] < 50
     kept = {item.path for item in client.list_artifacts(first["run_id"], "report")}
     assert {f"report/{name}" for name in ("card.json", "card.html", "card-ja.html", "report-ja.html")} <= kept
-    version = client.get_model_version("tiny-churn", first["registered"])
+    version = client.get_model_version("kept-churn", first["registered"])
     assert "**Grade A" in version.description
 
 
@@ -104,7 +107,7 @@ def test_kept_files_of_another_model_are_not_registered(path, first, tmp_path, c
     found = home(path) / "bundles" / os.listdir(home(path) / "bundles")[0]
     shutil.copytree(found, tmp_path / "kept" / "bundle")
     assert main(["register", str(other), str(tmp_path / "kept")]) == 2
-    assert "holds the model tiny/churn, and the config is of tiny/other" in said(capsys)[1]
+    assert "holds the model kept/churn, and the config is of tiny/other" in said(capsys)[1]
     assert main(["register", str(path), str(tmp_path / "kept")]) == 2
     assert "run.json is missing or damaged" in said(capsys)[1]
 

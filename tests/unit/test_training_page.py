@@ -22,7 +22,7 @@ from training.__main__ import main
 from training.bundle import seal
 from training.config import TrainConfig
 from training.grade import _letter, ungraded
-from training.pages import charts, families, page, timeline, why
+from training.pages import charts, families, foot, page, timeline, why
 from training.refit import refit
 from training.versus import Lists, Versus
 from training.worth.later import later
@@ -417,6 +417,73 @@ def test_a_table_of_one_day_is_graded_on_customers_and_no_a_is_said_to_be_passed
         assert said["folds_none"] in told_in(shown["folds"])
         assert said["why"]["dated"] in why.why(crossed, said)
         assert said["by_customers"] in told_in(shown["tests"])
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_table_of_one_day_speaks_of_customers_and_not_of_test_dates(full, lang):
+    own = full.evaluation
+    scored, selection = own.scored.assign(fold="customers 1-5"), own.selection.assign(fold="customers 1/5")
+    tests = own.tests.assign(fold="customers 1-5")
+    crossed = replace(own, scored=scored, selection=selection, tests=tests, folds=replace(own.folds, selection=()))
+    told = plain(page.page(page.gather(crossed, full.bundle), lang))
+    assert ("test dates" if lang == "en" else "評価日") not in told
+    assert why.words()[lang]["crossed"]["table_key"] in told
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_choosing_by_customers_is_said_and_hollow_marks_are_explained_only_where_drawn(graded, lang):
+    own, said = graded.evaluation, why.words()[lang]
+    parted = replace(own, selection=own.selection.assign(fold="customers 1/3"), folds=replace(own.folds, selection=()))
+    backtest = plain(page.backtest(page.gather(parted, None), lang))
+    assert said["parted"]["table_key"] in backtest and said["table_key"] not in backtest
+    hollow = "hollow" if lang == "en" else "白抜き"
+    assert hollow not in backtest and hollow in plain(page.backtest(graded, lang))
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_served_rule_has_its_own_calibration_told(graded, ruled, lang):
+    own, said = ruled.evaluation, why.words()[lang]
+    error = own.metrics["ece"]
+    assert f"{error.value:.4f}" in told_in(sections(page.page(ruled, lang))["tests"])
+    assert why.served_calibration(graded.evaluation, said) == []
+    bad = replace(own, scored=own.scored.assign(rule=(own.scored["rule"] + 0.4).clip(0, 1)))
+    (line,) = why.served_calibration(bad, said)
+    assert f"{bad.metrics['ece'].value:.1%}" in line and f"{bad.metrics['ece'].value:.1%}" != f"{error.value:.1%}"
+    assert f"{error.value:.1%}" not in " ".join(why.served_calibration(own, said))
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_gains_say_that_the_score_alone_ranks_and_tiles_say_which_dates(full, lang):
+    text, said = page.page(full, lang), why.words()[lang]
+    assert said["capacity_key"] in told_in(sections(text)["gains"])
+    assert said["tile_base_rate"] in plain(text) and said["tile_had"] in plain(text)
+    part = next(one for one in full.extras.slices.slices if one.gap)
+    assert f"{100 * part.gap.value:+.1f}{said['point']}" in told_in(sections(text)["slices"])
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_a_curve_that_fails_is_named_and_silence_is_told_as_what_it_is(full, lang):
+    said, own = why.words()[lang], full.evaluation
+    assert said["hazard_failed"].format(days=90) in told_in(sections(page.page(full, lang))["hazard"])
+    fine = replace(full.extras, hazard=CALIBRATED.iloc[[0, 2]])
+    assert foot.off(fine.hazard, said) == [] and foot.off(None, said) == []
+    outcome = own.config.outcome.model_copy(update={"kind": "inactivity"})
+    ended = own.config.outcome.model_copy(update={"kind": "subscription_end"})
+    for kind, key in ((outcome, "hazard_key_silent"), (ended, "hazard_key")):
+        changed = replace(own, config=own.config.model_copy(update={"outcome": kind}))
+        assert said[key] in markup_of(foot.hazard(replace(full, evaluation=changed), said))
+
+
+def markup_of(text: str) -> str:
+    return " ".join(parsed(text).itertext())
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_gravest_come_first_only_where_there_are_findings(full, lang):
+    said = why.words()[lang]
+    clean = replace(full, extras=replace(full.extras, findings=FINDINGS[:1]))
+    order = "gravest" if lang == "en" else "重大"
+    assert order in foot.checks(full, lang, said) and order not in foot.checks(clean, lang, said)
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")

@@ -153,6 +153,15 @@ def test_a_difference_is_told_in_its_own_direction():
     assert f"({-100 * effect.high:.1f} to {-100 * effect.low:.1f})" in line
 
 
+def test_a_holdout_that_fits_is_not_said_to_agree_and_has_its_interval():
+    found = treated(everyone_but_the_holdout())
+    own = found.groups["held_out"]
+    english, japanese = (said(found, lang)[-1] for lang in ("en", "ja"))
+    assert "cannot be told apart" in english and "確実な差があるとはいえません" in japanese
+    for line in (english, japanese):
+        assert f"{100 * own.gap.low:+.1f}" in line and f"{100 * own.gap.high:+.1f}" in line
+
+
 def test_a_broken_holdout_is_said():
     own = rows(lambda i: i % 2, lambda i: i % 4 < 2)
     found: Treated = treated(own)

@@ -17,7 +17,7 @@ from training.pages.families import MOST, families
 from training.pages.judged import heading
 from training.pages.material import Extras
 from training.pages.question import outcome, population
-from training.pages.why import cross_validated, why
+from training.pages.why import chosen_by_customers, cross_validated, why
 from training.pages.why import words as page_words
 
 FILES: dict[Language, str] = {"en": "card.html", "ja": "card-ja.html"}
@@ -67,6 +67,7 @@ def card(evaluation: Evaluation, bundle: Bundle | None, extras: Extras | None = 
         "folds": _folds(own, facts),
         "metrics": facts["metrics"],
         "at_capacity": facts["at_capacity"],
+        "list_at_capacity": _listed(extras),
         "grade": {"letter": own.grade.letter, "heading": _both(lambda lang: heading(own, page_words()[lang])),
                   "reasons": _both(lambda lang: why(own, page_words()[lang])), "figures": own.grade.figures},
         "slices": limits.slices(own, extras),
@@ -116,11 +117,20 @@ def _features(own: Evaluation, bundle: Bundle | None) -> dict[str, Any]:
     return {"count": len(columns), "families": len(moves), "leading": leading}
 
 
+def _listed(extras: Extras) -> dict[str, float | None] | None:
+    """The published list at capacity, by expected gain, mean over the dates; null where it was not computed."""
+    if extras.profit is None:
+        return None
+    mean = vars(extras.profit.mean)
+    return {name: None if value is None else round(float(value), 6) for name, value in mean.items()}
+
+
 def _folds(own: Evaluation, facts: dict[str, Any]) -> dict[str, Any]:
     crossed = cross_validated(own)
     kind = "none" if own.scored.empty else "customers" if crossed else "dates"
     plan = {name: [] if crossed else facts["dates"][name] for name in ("selection", "test")}
-    return {"kind": kind, "span_days": own.config.span_days, **plan}
+    chosen = "none" if own.selection.empty else "customers" if chosen_by_customers(own) else "dates"
+    return {"kind": kind, "chosen": chosen, "span_days": own.config.span_days, **plan}
 
 
 def description(made: Card, lang: Language = "en") -> str:

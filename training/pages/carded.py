@@ -6,7 +6,7 @@ from typing import Any
 from features.config import Language
 from training.info import Metric
 from training.pages.judged import DIGITS
-from training.pages.markup import cells, head, listed, number, paragraph, row, section, shell, span, table
+from training.pages.markup import cells, head, listed, money, number, paragraph, row, section, shell, span, table
 from training.pages.why import words as page_words
 from training.worth.words import words as worth_words
 
@@ -70,18 +70,32 @@ def _folds(card: dict[str, Any], said: dict[str, Any]) -> str:
     if folds["kind"] != "dates":
         return _part(said, "folds", paragraph(said["folds_crossed" if folds["kind"] == "customers" else "folds_none"]))
     counts = {name: len(folds[name]) for name in ("selection", "test")}
-    line = said["folds_line"].format(**counts, dates=said["and"].join(folds["test"]), span=folds["span_days"])
+    line = said["folds_parted" if folds["chosen"] == "customers" else "folds_line"].format(
+        **counts, dates=said["and"].join(folds["test"]), span=folds["span_days"]
+    )
     return _part(said, "folds", paragraph(line))
 
 
 def _metrics(card: dict[str, Any], own: dict[str, Any], said: dict[str, Any]) -> str:
+    if card["folds"]["kind"] == "customers":
+        said = said | {"metrics": said["metrics_crossed"]}
     if not card["metrics"]:
         return _part(said, "metrics", paragraph(said["no_metrics"]))
     pairs = [(own[name], span(Metric(**metric), DIGITS[name], own)) for name, metric in card["metrics"].items()]
     reached = card["at_capacity"]
     at = [(own[name], escape(format(value, DIGITS[name]))) for name, value in reached.items() if name != "contacts"]
     note = paragraph(said["at_capacity"].format(contacts=reached["contacts"]))
-    return _part(said, "metrics", cells(pairs) + note + cells(at))
+    return _part(said, "metrics", cells(pairs) + note + cells(at) + _listed(card, own, said))
+
+
+def _listed(card: dict[str, Any], own: dict[str, Any], said: dict[str, Any]) -> str:
+    """The published list's own figures, which is ranked by expected gain and not by score."""
+    found = card["list_at_capacity"]
+    if found is None:
+        return ""
+    shares = [(own[f"worth_{name}"], number(found[name], ".1%")) for name in ("precision", "found", "money")]
+    gains = [(own[f"worth_{name}"], money(found[name])) for name in ("expected", "realised")]
+    return paragraph(said["list_at_capacity"]) + cells([*shares, *gains])
 
 
 def _slices(card: dict[str, Any], lang: Language, own: dict[str, Any], said: dict[str, Any]) -> str:

@@ -41,7 +41,8 @@ def compared(own: Evaluation) -> pd.DataFrame:
 
 
 def folds(own: Evaluation, drawn: dict[str, str], said: dict[str, Any]) -> str:
-    """The section of both pictures."""
+    """The section of both pictures; hollow marks are explained where there are any."""
+    said = said if own.folds.selection else said | {"folds_key": said["folds_key_tests"]}
     parts = []
     if "rolling" in drawn:
         parts += [image(drawn["rolling"], said["folds_alt"])]

@@ -19,17 +19,31 @@ def hazard(training: Training, said: dict[str, Any]) -> str:
     own = training.extras.hazard
     if own is None or own.empty:
         return empty(said, "hazard", said["hazard_none"])
-    rows = []
+    silent, rows = training.evaluation.config.outcome.kind == "inactivity", []
     for found in own.to_dict("records"):
         fits = pd.isna(found["ece"]) or found["ece"] <= found["allowed"]
         shares = (number(found[name], ".1%") for name in ("predicted", "observed"))
         errors = (number(found[name], ".4f") for name in ("ece", "allowed"))
         mark = "–" if pd.isna(found["ece"]) else "✓" if fits else "✕"
-        names = (said["days"].format(days=int(found["horizon"])),)
+        names = (said["days_silent" if silent else "days"].format(days=int(found["horizon"])),)
         rows.append(row(names, (f"{found['rows']:,.0f}", *shares, *errors, mark), "" if fits else "warning"))
     numbers = ("rows", "predicted", "observed", "ece", "allowed", "passed")
     columns = head((said["horizon"],), (said[f"hazard_{name}"] for name in numbers))
-    return section(said, "hazard", table(columns, rows, "close"))
+    key = {"hazard_key": said["hazard_key_silent"]} if silent else {}
+    failed = "".join(map(paragraph, off(own, said)))
+    return section(said | key, "hazard", table(columns, rows, "close") + failed)
+
+
+def off(hazard: pd.DataFrame | None, said: dict[str, Any]) -> list[str]:
+    """The horizons at which the curve does not hold, in one sentence; none where it holds or was not judged."""
+    if hazard is None or hazard.empty:
+        return []
+    days = hazard.loc[hazard["ece"] > hazard["allowed"], "horizon"]
+    return (
+        [said["hazard_failed"].format(days=said["days_join"].join(f"{int(one):,}" for one in days))]
+        if len(days)
+        else []
+    )
 
 
 def checks(training: Training, lang: Language, said: dict[str, Any]) -> str:
@@ -41,6 +55,7 @@ def checks(training: Training, lang: Language, said: dict[str, Any]) -> str:
     lines = [_line(training, finding, lang, said) for finding in told[:SHOWN]]
     left = [said["checks_left"].format(count=len(told) - SHOWN)] if len(told) > SHOWN else []
     fine = said["checks_fine"].format(count=len(own) - len(told))
+    said = said if told else said | {"checks_key": said["checks_key_fine"]}
     return section(said, "checks", listed([*lines, *left], "plain") + paragraph(fine))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from features.config import Language
 from training.job import Evaluation
-from training.pages.markup import empty, head, listed, number, row, section, span, table
+from training.pages.markup import empty, head, listed, number, points, row, section, span, table
 from training.pages.material import Training
 from training.worth.slices import LEAST_CUSTOMERS, LEAST_OUTCOMES, Slice
 from training.worth.slices import said as compared
@@ -64,7 +64,7 @@ def part_name(part: Slice, lang: Language) -> str:
 
 
 def _values(part: Slice, said: dict[str, Any]) -> list[str]:
-    gap = span(part.gap, "+.1%", said)
+    gap = points(part.gap, said)
     own = [f"{part.customers:,}", f"{part.outcomes:,}", number(part.base_rate, ".1%"), number(part.mean_score, ".1%")]
     own += [gap, number(part.average_precision, ".3f")]
     return [*own, span(part.selected, ".1%", said), span(part.recall, ".1%", said)]
@@ -83,6 +83,6 @@ def treated(training: Training, lang: Language, said: dict[str, Any], why: str) 
 
 
 def _group(group: Group, said: dict[str, Any]) -> list[str]:
-    shares = [number(group.mean_score, ".1%"), span(group.observed, ".1%", said), span(group.gap, "+.1%", said)]
+    shares = [number(group.mean_score, ".1%"), span(group.observed, ".1%", said), points(group.gap, said)]
     errors = [number(group.ece, ".4f"), number(group.ece_limit, ".4f")]
     return [f"{group.customers:,}", f"{group.outcomes:,}", *shares, *errors]

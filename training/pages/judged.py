@@ -7,7 +7,7 @@ from training import grade
 from training.job import Evaluation
 from training.pages.markup import cells, empty, head, listed, paragraph, section, span, table
 from training.pages.material import Training
-from training.pages.why import cross_validated, limit, passes, why
+from training.pages.why import cross_validated, limit, passes, served_calibration, why
 
 DIGITS = {
     "rows": ",.0f", "base_rate": ".1%", "average_precision": ".3f", "roc_auc": ".3f", "drift": "+.4f",
@@ -61,7 +61,8 @@ def heading(own: Evaluation, said: dict[str, Any]) -> str:
 
 def figures(training: Training, said: dict[str, Any]) -> str:
     facts = training.facts
-    pairs = [(said["base_rate"], f"{facts['base_rate']:.1%}"), (said["had"], f"{facts['customers_with_outcome']:,}")]
+    pairs = [(said["tile_base_rate"], f"{facts['base_rate']:.1%}")]
+    pairs += [(said["tile_had"], f"{facts['customers_with_outcome']:,}")]
     pairs += [(said[name], span(own, DIGITS[name], said)) for name, own in training.evaluation.metrics.items()]
     note = said["figures_key"] if facts["metrics"] else said["no_figures"]
     return f"<section>{cells(pairs)}{paragraph(note)}</section>"
@@ -70,8 +71,9 @@ def figures(training: Training, said: dict[str, Any]) -> str:
 def tests(training: Training, said: dict[str, Any]) -> str:
     """The tests of the grade; where nothing was graded, why."""
     own = training.evaluation
+    served = served_calibration(own, said) if training.bundle else []
     if not own.grade.figures:
-        return empty(said, "tests", " ".join(why(own, said)))
+        return empty(said, "tests", " ".join([*why(own, said), *served]))
     shown, rows = _shown(own.grade.figures, said), []
     for test, passed in passes(own.grade.figures, not cross_validated(own)).items():
         level = "ok" if passed["A"] else "warning" if passed["B"] else "error"
@@ -79,7 +81,7 @@ def tests(training: Training, said: dict[str, Any]) -> str:
         told = "".join(f"<td>{escape(cell)}</td>" for cell in (said[f"test_{test}"], *shown[test], marks))
         rows.append(f'<tr class="{level}">{told}</tr>')
     named = head(said[name] for name in ("test", "found_value", "needed_A", "needed_B", "passed"))
-    return section(said, "tests", table(named, rows, "tests"))
+    return section(said, "tests", table(named, rows, "tests") + "".join(map(paragraph, served)))
 
 
 def _shown(f: dict[str, float], said: dict[str, Any]) -> dict[str, tuple[str, str, str]]:

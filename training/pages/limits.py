@@ -7,9 +7,10 @@ from typing import Any
 from features.config import Language
 from training import job
 from training.job import Evaluation
+from training.pages.foot import off
 from training.pages.groups import label, part_name
 from training.pages.material import Extras
-from training.pages.why import cross_validated
+from training.pages.why import cross_validated, served_calibration, words
 from training.worth.slices import said as compared
 from training.worth.treated import said as told
 
@@ -73,6 +74,8 @@ def _limits(own: Evaluation, extras: Extras, lang: Language, said: dict[str, Any
         yield said["limit_crossed"]
     if own.served and own.served == own.rule:
         yield said["limit_rule"].format(rule=own.rule)
+        yield from served_calibration(own, words()[lang])
+    yield from off(extras.hazard, words()[lang])
     yield said["limit_cause"]
     yield said["limit_uplift"]
     yield said[f"limit_effect_{value.contact}"].format(effect=value.effect, cost=value.contact_cost)

@@ -104,6 +104,14 @@ def span(metric: Metric | None, digits: str, said: dict[str, Any]) -> str:
     return f"{value} <small>{escape(said['interval'].format(low=low, high=high))}</small>"
 
 
+def points(metric: Metric | None, said: dict[str, Any]) -> str:
+    """A difference of shares with its 95% interval in percentage points, as markup; a dash where there is none."""
+    if metric is None:
+        return "–"
+    value, low, high = (f"{100 * part:+.1f}" for part in (metric.value, metric.low, metric.high))
+    return f"{value}{said['point']} <small>{escape(said['interval'].format(low=low, high=high))}</small>"
+
+
 def number(value: float | None, digits: str) -> str:
     """A figure as text; a dash where there is none."""
     return "–" if value is None or value != value else format(value, digits)

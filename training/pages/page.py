@@ -13,7 +13,7 @@ from training.pages import changes, charts, dates, families, foot, groups, judge
 from training.pages.families import labels
 from training.pages.markup import cells, empty, image, paragraph, section, shell
 from training.pages.material import Extras, Training
-from training.pages.why import unscored, words
+from training.pages.why import suited, unscored, words
 
 __all__ = ["BACKTEST", "FILES", "Extras", "Training", "gather", "labels", "page", "write", "write_backtest"]
 
@@ -59,13 +59,14 @@ def gather(evaluation: Evaluation, bundle: Bundle | None, extras: Extras | None 
 
 def page(training: Training, lang: Language) -> str:
     """The whole page of a training as well-formed HTML."""
-    said = words()[lang]
+    said = suited(training.evaluation, words()[lang])
     return shell(lang, _title(training, said, "title"), _sections(training, lang, said))
 
 
 def backtest(training: Training, lang: Language) -> str:
     """The whole page of a backtest as well-formed HTML."""
-    said, own = words()[lang], training.evaluation
+    own = training.evaluation
+    said = suited(own, words()[lang])
     parts = [judged.about(training, said), judged.graded(training, said), judged.tests(training, said)]
     parts += [
         dates.folds(own, training.pictures, said),

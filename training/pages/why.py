@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from features.config import Language
-from training import grade, job
+from training import grade, job, metrics
 from training.job import Evaluation
 
 
@@ -15,6 +15,15 @@ from training.job import Evaluation
 def words() -> dict[Language, dict[str, Any]]:
     """Everything the page says, in both languages."""
     return yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
+
+
+def suited(evaluation: Evaluation, said: dict[str, Any]) -> dict[str, Any]:
+    """The words for a training that was chosen, or also tested, on customers held out in place of dates."""
+    kinds = {"parted": chosen_by_customers(evaluation), "crossed": cross_validated(evaluation)}
+    for own in (said[kind] for kind, holds in kinds.items() if holds):
+        deeper = {name: said[name] | part for name, part in own.items() if isinstance(part, dict)}
+        said = said | own | deeper
+    return said
 
 
 def passes(figures: dict[str, float], dated: bool = True) -> dict[str, dict[str, bool]]:
@@ -41,7 +50,7 @@ def limit(figures: dict[str, float], letter: str) -> float:
 
 def why(evaluation: Evaluation, said: dict[str, Any]) -> list[str]:
     """The reasons of the grade in words: what kept it from the next better letter, or why there was no grading."""
-    found, table = evaluation.grade.figures, evaluation.rows
+    found, table, said = evaluation.grade.figures, evaluation.rows, suited(evaluation, said)
     if found:
         next_better = "B" if evaluation.grade.letter == "C" else "A"
         failed = [
@@ -59,6 +68,22 @@ def cross_validated(evaluation: Evaluation) -> bool:
     """Whether the test rows are parts of the customers, for want of later dates."""
     scored = evaluation.scored
     return len(scored) > 0 and bool(scored["fold"].str.startswith("customers ").all())
+
+
+def chosen_by_customers(evaluation: Evaluation) -> bool:
+    """Whether the candidates were compared on parts of the customers, for want of earlier dates."""
+    chosen = evaluation.selection
+    return len(chosen) > 0 and bool(chosen["fold"].str.startswith("customers ").all())
+
+
+def served_calibration(evaluation: Evaluation, said: dict[str, Any]) -> list[str]:
+    """Where the rule is served, how far its own scores are off: the grade speaks of the model that was judged."""
+    own = evaluation.metrics.get("ece")
+    if own is None or evaluation.served != evaluation.rule:
+        return []
+    most = grade.LIMITS["B"] + metrics.ece_of_a_perfect_model(evaluation.served_scores)
+    text = said["served_ece_over" if own.value > most else "served_ece"]
+    return [text.format(rule=evaluation.rule, ece=own.value, limit=most)]
 
 
 def unscored(evaluation: Evaluation, said: dict[str, Any]) -> str:

@@ -136,7 +136,11 @@ def said(found: Treated, lang: Language) -> list[str]:
     own = found.groups["held_out"]
     if own.gap and own.observed:
         fit = "held_low" if own.gap.high < 0 else "held_high" if own.gap.low > 0 else "held_fit"
-        lines.append(text[fit].format(score=own.mean_score, observed=own.observed.value))
+        lines.append(
+            text[fit].format(
+                score=own.mean_score, observed=own.observed.value, outcomes=own.outcomes, **_points(own.gap)
+            )
+        )
     return lines
 
 
