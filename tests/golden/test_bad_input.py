@@ -32,10 +32,10 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 def refused(said, code: int, message: str) -> None:
-    """One message that begins with ``error:``, after lines of progress; on stdout nothing, or it alone as JSON."""
+    """One message that begins with ``error:``, after lines of progress; on stdout it alone as JSON."""
     lines = said.err.splitlines()
     assert code == 2 and "Traceback" not in said.err
-    assert said.out == "" or json.loads(said.out) == {"error": lines[-1].removeprefix("error: ")}
+    assert json.loads(said.out) == {"error": lines[-1].removeprefix("error: ")}
     assert lines[-1].startswith("error: ") and message in lines[-1]
     assert sum(line.startswith("error:") for line in lines) == 1
 
