@@ -1,6 +1,6 @@
 """Tables through Ibis: files by DuckDB, PostgreSQL, Spark. What an engine says of a failure becomes one line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from features import engines
 from features.data_config import Data
 from features.errors import ConfigError, DataError
 
-__all__ = ["Column", "Source", "Table", "fetch", "only", "require"]
+__all__ = ["Column", "Source", "Table", "fetch", "require"]
 
 _SPEAKERS = {"_duckdb", "duckdb", "grpc", "ibis", "psycopg", "py4j", "pyarrow", "pyspark", "sqlglot"}
 _REMEDIES = {
@@ -62,11 +62,6 @@ def require(table: Table, name: str, columns: dict[str, str]) -> None:
         if column not in table.columns:
             there = ", ".join(table.columns)
             raise DataError(f"{path}: {name} has no column {column}; columns: {there}")
-
-
-def only(table: Table, customers: Sequence[str] | None) -> Table:
-    """The rows of these customers, by the column ``id``; all rows when None."""
-    return table if customers is None else table.filter(table["id"].isin(list(customers)))
 
 
 def _pieces(table: Table, name: str, whole: bool = False) -> Iterator[pa.Table]:
