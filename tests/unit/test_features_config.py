@@ -176,3 +176,11 @@ def test_settings_may_be_a_file_named_in_the_yaml_or_on_the_command_line(tmp_pat
     assert config.load(plain, TrainConfig, [f"settings={tmp_path}/tuned.yaml"]).settings.logistic.C == 0.5
     with pytest.raises(ConfigError, match=r"other\.yaml: holds no `settings`; its keys are model"):
         config.load(plain, TrainConfig, [f"settings={tmp_path}/other.yaml"])
+
+
+def test_a_contact_is_nothing_a_customer_buys(tmp_path):
+    contact = {"table": "calls.parquet", "at": "at", "value": "minutes", "role": "contact"}
+    amount = {"lifetime": "call", "days": 365}
+    path = company.configs(tmp_path, {"streams": {"call": contact}}, {"model": "churn", "value": {"amount": amount}})
+    with pytest.raises(ConfigError, match="call is no stream of purchases; streams with a value: none"):
+        config.load(path, TrainConfig)

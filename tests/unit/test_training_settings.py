@@ -39,12 +39,12 @@ def test_the_weighted_base_rate_of_a_sample_is_that_of_the_rows(outcome, share, 
     assert np.average(outcome[kept], weights=weight) == pytest.approx(outcome[every].mean())
 
 
-@pytest.mark.parametrize("candidate", ["logistic", "lightgbm"])
-def test_a_model_of_few_negatives_still_knows_the_base_rate(candidate):
+@pytest.mark.parametrize(("candidate", "near"), [("logistic", 0.05), ("lightgbm", 0.1)])
+def test_a_model_of_few_negatives_still_knows_the_base_rate(candidate, near):
     own = table(8_000)
     rare = own.take(np.flatnonzero((own.outcome == 0) | (np.arange(len(own)) % 6 == 0)))
     margin = fit.fit_margin(candidate, rare, Settings(negatives=0.2)).margin(rare.matrix)
-    assert (1 / (1 + np.exp(-margin))).mean() == pytest.approx(rare.outcome.mean(), rel=0.1)  # .3 without weights
+    assert (1 / (1 + np.exp(-margin))).mean() == pytest.approx(rare.outcome.mean(), rel=near)  # .3 without weights
     everything = fit.fit_margin(candidate, rare).margin(rare.matrix)
     assert metrics.roc_auc(rare.outcome, margin) == pytest.approx(metrics.roc_auc(rare.outcome, everything), abs=0.03)
     if candidate == "logistic":
