@@ -47,7 +47,7 @@ def judged(kept: Around, evaluation: Evaluation, bundle: Bundle | None, say: Say
     config, rows, capacity = evaluation.config, evaluation.rows, evaluation.contacts
     found = Extras(findings=kept.findings, stages=stages.seconds)
     with stages("champion"):
-        found = replace(found, **_beside_the_champion(kept, evaluation, bundle))
+        found = replace(found, **_beside_the_champion(kept, evaluation, bundle, say))
     if evaluation.scored.empty:
         return found
     with stages("worth"):
@@ -64,7 +64,7 @@ def judged(kept: Around, evaluation: Evaluation, bundle: Bundle | None, say: Say
         return replace(found, hazard=_curve(evaluation, say))
 
 
-def _beside_the_champion(kept: Around, evaluation: Evaluation, bundle: Bundle | None) -> dict[str, Any]:
+def _beside_the_champion(kept: Around, evaluation: Evaluation, bundle: Bundle | None, say: Say) -> dict[str, Any]:
     """The champion of before this run, both on the rows that both scored, and what the newest list becomes."""
     config = evaluation.config
     champion = champions.current(workspace(config.data), config.model)
@@ -74,7 +74,8 @@ def _beside_the_champion(kept: Around, evaluation: Evaluation, bundle: Bundle | 
     try:
         found["lists"] = versus.lists(champion, bundle, kept.newest, evaluation.contacts)
         return found | {"versus": champions.against(config, champion, evaluation)}
-    except InputError:  # a champion of other tables, or no registry: nothing to set beside
+    except InputError as error:  # a champion of other tables, or no registry: the training goes on without it
+        say(f"WARNING not compared with the champion: {error}")
         return found
 
 
