@@ -16,7 +16,7 @@ from starlette.routing import Route
 from serving import risk_list, sentences, store
 from serving.live import Live
 from serving.problem import MEDIA_TYPE, Detail, Problem, Refusal
-from serving.store import Run, Score
+from serving.records import Run, Score
 
 LANGUAGES, FORMATS = ("en", "ja"), ("json", "csv")
 MOST_REASONS, MOST_ROWS = 50, 1_000_000

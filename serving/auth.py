@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from features.errors import DataError
-from serving.store import Key
+from serving.records import Key
 
 PREFIX = "tsu_"
 

@@ -22,7 +22,7 @@ class ServingConfig(Strict):
 
     data: Data
     models: tuple[str, ...] = Field(min_length=1)
-    store: str | None = Field(default=None, pattern=r"^sqlite:///.+")
+    store: str | None = Field(default=None, pattern=r"^(sqlite:///|postgresql\+psycopg://).+")
     lang: Language = "en"
     limits: Limits = Limits()
 

@@ -20,7 +20,7 @@ from features.data_config import Data
 from features.errors import DataError, InputError
 from features.facts import Facts
 from features.snapshot_config import SnapshotConfig
-from serving import checks, priority, risk_list, scoring, store, today
+from serving import checks, priority, records, risk_list, scoring, store, today
 from serving.config import ServingConfig
 from serving.draft import Draft
 from serving.today import Known
@@ -147,7 +147,7 @@ def _refuse(*problems: str) -> None:
         raise Refused(*problems)
 
 
-def _stage(session: Session, entry: store.Run, made: Made, draft: Draft, batch: int) -> bool:
+def _stage(session: Session, entry: records.Run, made: Made, draft: Draft, batch: int) -> bool:
     """Store the list where nobody sees it yet; False when this very list is published already."""
     previous = pd.Series(store.before(session, entry.model, entry.as_of), dtype=np.float64)
     session.commit()  # making the rows takes a while, and an open transaction would lock writers out
@@ -160,15 +160,15 @@ def _stage(session: Session, entry: store.Run, made: Made, draft: Draft, batch: 
     if there is not None and there.content == entry.content:
         return False
     store.begin(session, entry)
-    store.stage(session, entry.id, store.LeftOut, left_out, batch)
-    store.stage(session, entry.id, store.Score, rows(), batch)
+    store.stage(session, entry.id, records.LeftOut, left_out, batch)
+    store.stage(session, entry.id, records.Score, rows(), batch)
     return True
 
 
-def _entry(bundle: Bundle, as_of: date, now: datetime) -> store.Run:
+def _entry(bundle: Bundle, as_of: date, now: datetime) -> records.Run:
     info = bundle.info
     begins = as_of + timedelta(days=info.outcome.gap_days)
-    return store.Run(
+    return records.Run(
         model=info.model,
         as_of=as_of,
         state="staging",
@@ -191,8 +191,8 @@ def _entry(bundle: Bundle, as_of: date, now: datetime) -> store.Run:
 
 def _tidy(session: Session, home: Path, model: str) -> None:
     """Remove files that killed runs left, and feature files no published list of the model refers to."""
-    named = select(store.Run.snapshot).join(store.Published, store.Published.run_id == store.Run.id)
-    kept = set(session.scalars(named.where(store.Run.model == model)))
+    named = select(records.Run.snapshot).join(records.Published, records.Published.run_id == records.Run.id)
+    kept = set(session.scalars(named.where(records.Run.model == model)))
     session.commit()
     stale = [path for path in (home / "snapshots").glob(f"{model}-*.parquet") if path.name not in kept]
     for path in (*stale, *(home / "snapshots").glob(f".{model}-*"), *(home / "lists").glob(f".{model}-*")):
@@ -211,7 +211,7 @@ def _files(session: Session, config: ServingConfig, model: str, as_of: date, fre
     return Outcome(model, as_of, there.rows, there.content, fresh, csv, json)
 
 
-def _listed(session: Session, run: store.Run) -> Iterator[store.Score]:
+def _listed(session: Session, run: records.Run) -> Iterator[records.Score]:
     """The rows of a list, some at a time, so that nobody who writes has to wait for the whole list."""
     for after in range(0, run.rows, AT_ONCE):
         yield from store.listed(session, run.id, AT_ONCE, after)

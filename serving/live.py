@@ -21,7 +21,7 @@ from features.catalogue import Feature
 from features.errors import InputError
 from serving import risk_list, scoring, store
 from serving.config import ServingConfig
-from serving.store import Run
+from serving.records import Run
 from training import bundle as bundles
 from training.bundle import Bundle
 

@@ -20,8 +20,8 @@ import pandas as pd
 from features.catalogue import Feature
 from features.config import Language
 from serving import reasons, sentences
+from serving.records import Run, Score
 from serving.scoring import KINDS
-from serving.store import Run, Score
 
 REASONS = 3
 AT_ONCE = 1_000
@@ -33,7 +33,7 @@ ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "
 
 
 def rows(plan: pd.DataFrame, texts: Callable[[np.ndarray], Iterator[str]]) -> Iterator[dict[str, Any]]:
-    """The rows of a new list in rank order, for ``store.Score``.
+    """The rows of a new list in rank order, for ``records.Score``.
 
     plan: one row per customer, that of ``priority.plan``, and ``change``. texts: gives what ``scoring.scored`` says of
     the customers at these positions of the plan.

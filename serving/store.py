@@ -7,113 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Engine,
-    ForeignKey,
-    Index,
-    String,
-    create_engine,
-    delete,
-    event,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Engine, create_engine, delete, event, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
+
+from serving.records import LeftOut, Published, Run, Score
 
 BATCH = 2_000
-
-
-class Base(DeclarativeBase):
-    """The tables; ``migrations`` makes them."""
-
-
-class Run(Base):
-    """The ledger: one row per attempt to make one list. Times are UTC without zone."""
-
-    __tablename__ = "runs"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    model: Mapped[str] = mapped_column(String(64))
-    as_of: Mapped[date]
-    state: Mapped[str] = mapped_column(String(16))
-    bundle: Mapped[str] = mapped_column(String(64))
-    version: Mapped[str] = mapped_column(String(12))
-    grade: Mapped[str] = mapped_column(String(1))
-    rule: Mapped[str | None] = mapped_column(String(64))
-    base_rate: Mapped[float]
-    reference: Mapped[float]
-    horizon_start: Mapped[date]
-    horizon_end: Mapped[date]
-    features: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    snapshot: Mapped[str] = mapped_column(String(255))
-    content: Mapped[str] = mapped_column(String(64))
-    rows: Mapped[int]
-    message: Mapped[str] = mapped_column(String(2000))
-    started_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]
-
-
-class Score(Base):
-    """One customer in one run. ``families``: every reason as numbers; sentences are made on reading.
-
-    low, high: the score's interval. risks: days of a horizon -> risk. None where the bundle knew none.
-    """
-
-    __tablename__ = "scores"
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    rank: Mapped[int]
-    name: Mapped[str | None] = mapped_column(String(255))
-    owner: Mapped[str | None] = mapped_column(String(255))
-    renewal: Mapped[date | None]
-    score: Mapped[float]
-    low: Mapped[float | None]
-    high: Mapped[float | None]
-    risks: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
-    margin: Mapped[float]
-    percentile: Mapped[float]
-    band: Mapped[str] = mapped_column(String(8))
-    change: Mapped[float | None]
-    segment: Mapped[str | None] = mapped_column(String(16))
-    stage: Mapped[str | None] = mapped_column(String(16))
-    rfm: Mapped[str | None] = mapped_column(String(16))
-    value_at_risk: Mapped[float]
-    gain: Mapped[float]
-    held_out: Mapped[bool]
-    action: Mapped[str] = mapped_column(String(16))
-    families: Mapped[dict[str, Any]] = mapped_column(JSON)
-    __table_args__ = (Index("scores_by_customer", "customer_id"), Index("scores_by_rank", "run_id", "rank"))
-
-
-class LeftOut(Base):
-    """A customer in sight but not at risk in one run, with its ``status``: see ``features.population``."""
-
-    __tablename__ = "left_out"
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    status: Mapped[str] = mapped_column(String(32))
-
-
-class Published(Base):
-    """The pointer: which run is the list of a model and date."""
-
-    __tablename__ = "published"
-    model: Mapped[str] = mapped_column(String(64), primary_key=True)
-    as_of: Mapped[date] = mapped_column(primary_key=True)
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-
-
-class Key(Base):
-    """An API key. Only its SHA-256 is kept."""
-
-    __tablename__ = "keys"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
-    hash: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[datetime]
-    expires_at: Mapped[datetime | None]
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from serving.store import Base
+from serving.records import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -20,7 +20,7 @@ from features.ledger import Late
 from features.segments import Cuts
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
-from serving import checks, daily, risk_list, scoring, store
+from serving import checks, daily, records, risk_list, scoring, store
 from serving.config import ServingConfig
 from tests.service import world as worlds
 from tests.unit.bundles import frame, rule_bundle
@@ -243,7 +243,7 @@ def test_a_failed_check_publishes_nothing_and_says_which(world, monkeypatch, cap
     assert code == 1 and message in out
     with world.session() as session:
         assert store.published(session, "churn").as_of == worlds.LAST_WEEK
-        refused = session.scalars(select(store.Run).where(store.Run.state == "refused")).all()
+        refused = session.scalars(select(records.Run).where(records.Run.state == "refused")).all()
         assert len(refused) == 1 and message in refused[0].message
     assert {path.stem for path in (world.config.home / "lists").iterdir()} == {"churn-2026-01-25"}
 

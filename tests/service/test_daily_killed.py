@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from features import config as configs
-from serving import daily, store
+from serving import daily, records, store
 from serving.config import ServingConfig
 from tests.service import killed
 from tests.service import world as worlds
@@ -50,7 +50,7 @@ def seen(world):
     """What a reader sees of the latest list: its date, its content hash, every row."""
     with world.session() as session:
         run = store.published(session, "churn")
-        names = [column.name for column in store.Score.__table__.columns if column.name != "run_id"]
+        names = [column.name for column in records.Score.__table__.columns if column.name != "run_id"]
         rows = [{name: getattr(row, name) for name in names} for row in store.listed(session, run.id)]
         absent = store.left_out(session, run.id, [worlds.LEAVING, worlds.OPTED_OUT])
         return run.as_of, run.content, run.rows, rows, absent
@@ -63,8 +63,8 @@ def files(world):
 def state(world):
     """How far today's run is: how many rows are staged, and whether it is published."""
     with world.session() as session:
-        scores = select(func.count()).select_from(store.Score).join(store.Run)
-        staged = session.scalar(scores.where(store.Run.state == "staging"))
+        scores = select(func.count()).select_from(records.Score).join(records.Run)
+        staged = session.scalar(scores.where(records.Run.state == "staging"))
         return staged, store.published(session, "churn").as_of == worlds.TODAY
 
 
@@ -146,7 +146,7 @@ def test_a_rerun_changes_nothing_and_a_changed_list_replaces_the_old_one(prepare
     assert third.published and third.content != first.content
     assert {path: path.stat().st_ino for path in (world.config.home / "snapshots").iterdir()} == kept
     with world.session() as session:
-        states = Counter(session.scalars(select(store.Run.state)))
+        states = Counter(session.scalars(select(records.Run.state)))
     assert states == {"published": 2, "replaced": 1}
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from features.snapshot_config import Population
-from serving import online, risk_list, store
+from serving import online, records, risk_list, store
 from serving.live import Live
 from serving.schema import ScoreRequest
 from serving.sentences import words
@@ -119,7 +119,7 @@ def test_a_list_of_before_still_reads(world, lang):
     """Rows without intervals, as older runs have them: nulls in JSON, empty cells and no words in CSV."""
     with world.session() as session:
         run = store.published(session, "churn")
-        session.execute(update(store.Score).values(low=None, high=None, risks=None))
+        session.execute(update(records.Score).values(low=None, high=None, risks=None))
         rows = list(store.listed(session, run.id, 3))
         text = json.loads("".join(risk_list.as_json(run, rows, lang)))
         cells = list(csv.DictReader(io.StringIO("".join(risk_list.as_csv(run, rows, lang)).removeprefix("\ufeff"))))

@@ -9,7 +9,7 @@ from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from features.errors import DataError
-from serving import auth, store
+from serving import auth, records, store
 
 NOW = datetime(2026, 1, 2, 3)
 
@@ -39,7 +39,7 @@ def run(as_of=date(2026, 1, 1), model="churn", **changes):
         "message": "",
         "started_at": NOW,
     }
-    return store.Run(model=model, as_of=as_of, **{**plain, **changes})
+    return records.Run(model=model, as_of=as_of, **{**plain, **changes})
 
 
 def row(customer_id, rank=1, score=0.5):
@@ -97,7 +97,7 @@ def test_staged_rows_are_not_seen_until_published(engine):
     with Session(engine, expire_on_commit=False) as session:
         entry = run(rows=3)
         store.begin(session, entry)
-        store.stage(session, entry.id, store.Score, (row(f"c{i}", 3 - i) for i in range(3)), batch=2)
+        store.stage(session, entry.id, records.Score, (row(f"c{i}", 3 - i) for i in range(3)), batch=2)
         assert store.published(session, "churn") is None
         store.publish(session, entry, NOW)
         found = store.published(session, "churn")
@@ -112,13 +112,13 @@ def test_what_a_killed_run_staged_is_removed_and_the_ledger_remembers(engine):
         good, dead = run(), run(as_of=date(2026, 2, 1))
         for entry in (good, dead):
             store.begin(session, entry)
-            store.stage(session, entry.id, store.Score, [row("c1")])
-            store.stage(session, entry.id, store.LeftOut, [{"customer_id": "c9", "status": "opted_out"}])
+            store.stage(session, entry.id, records.Score, [row("c1")])
+            store.stage(session, entry.id, records.LeftOut, [{"customer_id": "c9", "status": "opted_out"}])
         store.publish(session, good, NOW)
         assert store.clean(session, NOW) == 1 and store.clean(session, NOW) == 0
-        assert session.scalars(select(store.Score.run_id)).all() == [good.id]
-        assert session.scalar(select(func.count()).select_from(store.LeftOut)) == 1
-        assert session.get(store.Run, dead.id, populate_existing=True).state == "abandoned"
+        assert session.scalars(select(records.Score.run_id)).all() == [good.id]
+        assert session.scalar(select(func.count()).select_from(records.LeftOut)) == 1
+        assert session.get(records.Run, dead.id, populate_existing=True).state == "abandoned"
 
 
 def test_publishing_again_moves_the_pointer_and_keeps_the_old_run(engine):
@@ -128,7 +128,7 @@ def test_publishing_again_moves_the_pointer_and_keeps_the_old_run(engine):
             store.begin(session, entry)
             store.publish(session, entry, NOW)
         assert store.published(session, "churn").id == second.id
-        assert session.get(store.Run, first.id, populate_existing=True).state == "replaced"
+        assert session.get(records.Run, first.id, populate_existing=True).state == "replaced"
 
 
 def test_the_list_before_and_the_latest_are_found_by_date(engine):
@@ -136,7 +136,7 @@ def test_the_list_before_and_the_latest_are_found_by_date(engine):
         for month, score in ((1, 0.1), (3, 0.3), (2, 0.2)):
             entry = run(as_of=date(2026, month, 1))
             store.begin(session, entry)
-            store.stage(session, entry.id, store.Score, [row("c1", score=score)])
+            store.stage(session, entry.id, records.Score, [row("c1", score=score)])
             store.publish(session, entry, NOW)
         assert store.before(session, "churn", date(2026, 3, 1)) == {"c1": 0.2}
         assert store.before(session, "churn", date(2026, 1, 1)) == {}
@@ -150,7 +150,7 @@ def test_the_list_before_and_the_latest_are_found_by_date(engine):
 def test_a_key_is_kept_as_a_hash_and_ends(engine):
     with Session(engine) as session:
         key = auth.create(session, "crm", NOW, NOW + timedelta(days=1))
-        kept = session.scalars(select(store.Key)).one()
+        kept = session.scalars(select(records.Key)).one()
         assert key.startswith("tsu_") and key not in (kept.hash, kept.name) and len(key) > 40
         assert auth.owner(session, key, NOW) == "crm"
         assert auth.owner(session, key, NOW + timedelta(days=1)) is None
