@@ -45,7 +45,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Found:
-    """The operation of a request and the parameters of its path; ``methods``: those its path takes, none: no such path."""
+    """A request's operation and the parameters of its path; ``methods``: those its path takes, none: no such path."""
 
     operation: Operation | None
     parameters: dict[str, str]
