@@ -15,6 +15,7 @@ from features.errors import ConfigError
 Days = Annotated[int, Field(strict=True, ge=1, le=36_500)]
 Wait = Annotated[int, Field(strict=True, ge=0, le=3_650)]
 Scalar = bool | int | float | str
+SECRET = "secret"  # the type of an error whose value is never repeated
 Language = Literal["en", "ja"]
 M = TypeVar("M", bound="Strict")
 
@@ -150,6 +151,6 @@ def _say(path: Path, data_file: Path, detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{file}: {'.'.join(where)}: this key is missing; add it"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    if isinstance(detail["input"], Scalar):
+    if isinstance(detail["input"], Scalar) and detail["type"] != SECRET:
         message += f"; found {detail['input']!r}"
     return f"{file}: {'.'.join(where)}: {message}" if where else f"{file}: {message}"

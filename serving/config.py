@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy.engine import make_url
 
-from features.config import Language, Strict
+from features.config import SECRET, Language, Strict
 from features.data_config import Data, workspace
+from serving import environment
 
 
 class Limits(Strict):
@@ -22,9 +25,18 @@ class ServingConfig(Strict):
 
     data: Data
     models: tuple[str, ...] = Field(min_length=1)
-    store: str | None = Field(default=None, pattern=r"^(sqlite:///|postgresql\+psycopg://).+")
+    store: str | None = None
     lang: Language = "en"
     limits: Limits = Limits()
+
+    @field_validator("store")
+    @classmethod
+    def _no_secret(cls, store: str | None) -> str | None:
+        if store is not None and environment.backend(store) not in environment.STORES:
+            raise ValueError("is no address of a store; write sqlite:///FILE or postgresql+psycopg://HOST/DATABASE")
+        if store is not None and make_url(store).password:
+            raise PydanticCustomError(SECRET, "holds a password; put the whole address into the variable TSUNAGI_STORE")
+        return store
 
     @property
     def home(self) -> Path:
@@ -33,5 +45,6 @@ class ServingConfig(Strict):
 
     @property
     def store_url(self) -> str:
-        """The SQLAlchemy address of the store: SQLite in the workspace unless the config says otherwise."""
-        return self.store or f"sqlite:///{self.home / 'serving.db'}"
+        """The store's SQLAlchemy address: TSUNAGI_STORE, else what the config says, else SQLite in the workspace."""
+        secret = environment.read().store
+        return secret.get_secret_value() if secret else self.store or f"sqlite:///{self.home / 'serving.db'}"

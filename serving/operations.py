@@ -72,3 +72,12 @@ class Operations:
             if one.method == method:
                 return Found(one, {name: unquote(value) for name, value in match.groupdict().items()}, methods)
         return Found(None, {}, methods)
+
+
+@dataclass(frozen=True)
+class Entered:
+    """What the door found out about a request, for the app behind it: ``scope["tsunagi"]``. owner: the key's name."""
+
+    operation: Operation
+    parameters: dict[str, str]
+    owner: str

@@ -1,0 +1,46 @@
+"""What is said outside the YAML, as environment variables: where the config lies, the store's address, the workers."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from features.errors import ConfigError
+
+STORES = {"sqlite", "postgresql+psycopg"}
+ADDRESS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+
+
+class Environment(BaseSettings):
+    """TSUNAGI_CONFIG, TSUNAGI_STORE and TSUNAGI_WORKERS. store: with its password, so it is never printed."""
+
+    model_config = SettingsConfigDict(env_prefix="TSUNAGI_", extra="ignore", hide_input_in_errors=True)
+    config: Path | None = None
+    store: SecretStr | None = None
+    workers: int = Field(default=1, ge=1, le=64)
+
+    @field_validator("store")
+    @classmethod
+    def _address(cls, store: SecretStr | None) -> SecretStr | None:
+        if store is not None and backend(store.get_secret_value()) not in STORES:
+            raise ValueError(f"is no address of a store; {ADDRESS}")
+        return store
+
+
+def read() -> Environment:
+    """The environment, checked. Raises ConfigError naming the variable, never its value."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        problems = (f"TSUNAGI_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        raise ConfigError("; ".join(problems)) from None
+
+
+def backend(address: str) -> str | None:
+    """The kind of database of an SQLAlchemy address; None when it is none."""
+    try:
+        return make_url(address).drivername
+    except (ArgumentError, ValueError):
+        return None
