@@ -40,9 +40,9 @@ def test_a_password_in_the_yaml_is_refused_without_repeating_it(config):
 @pytest.mark.parametrize("store", ["mysql://h/d", "nothing", "sqlite", "postgresql://h/d", ""])
 def test_another_database_is_refused_at_both_places(config, monkeypatch, store):
     with pytest.raises(ConfigError, match="sqlite:///FILE"):
-        configs.load(config, ServingConfig, [f"store={store or 'nothing:'}"])
+        configs.load(config, ServingConfig, [f"store={store or 'nothing'}"])
     monkeypatch.setenv("TSUNAGI_STORE", store)
-    with pytest.raises(ConfigError, match="TSUNAGI_STORE: .*sqlite:///FILE"):
+    with pytest.raises(ConfigError, match="^TSUNAGI_STORE: "):
         environment.read()
 
 
