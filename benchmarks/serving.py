@@ -4,8 +4,8 @@
     python -m benchmarks.serving --folder FOLDER --only steady overload --minutes 10
 
 Makes a simulated company in FOLDER, trains LightGBM (``--trees`` of ``--leaves``) on it and publishes a list, unless
-that is there. Servers and askers are processes of their own on 127.0.0.1, one server at a time with one worker, in turns;
-the fastest of ``--repeat`` runs counts. Prints one JSON object a question.
+that is there. Servers and askers are processes of their own on 127.0.0.1, one server at a time with one worker, in
+turns; the fastest of ``--repeat`` runs counts. Prints one JSON object a question.
 """
 
 import argparse
