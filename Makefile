@@ -90,7 +90,7 @@ demo: $(READY) $(if $(filter saas,$(DATA)),workspace/saas/data/truth.parquet)
 serve: $(READY)
 	@test -d workspace/$(DATA)/bundles || { \
 	    echo 'Nothing to serve yet: make demo$(if $(filter saas,$(DATA)),, DATA=$(DATA)) comes first.' >&2; exit 2; }
-	@$(RUN) serving keys create $(CONFIGS)/serving.yaml --name demo --port $(PORT)
+	@$(RUN) serving keys create $(CONFIGS)/serving.yaml --name demo --replace --port $(PORT)
 	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT)
 
 # The kernels run once interpreted, because coverage cannot see into compiled code.

@@ -6,7 +6,8 @@ import pandas as pd
 import pyarrow as pa
 
 from features import columns
-from features.data_config import Data
+from features.data_config import Data, workspace
+from features.erased import Erased
 from features.errors import DataError
 from features.sources import Column, Source, Table, fetch, require
 
@@ -17,12 +18,12 @@ def load(source: Source, some: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per customer, sorted by id; the row number is the customer's code everywhere.
 
     Columns: id, unit (parent, else the customer), known_from (day number), name, owner, opted_out. Raises DataError
-    on an empty table, a null or a repeated id.
+    on an empty table, a null or a repeated id. Who was erased is nobody: see ``erased``.
     """
     rows = fetch(query(source, some), label(source.data))
     if some is None:
         refuse_nobody(rows.num_rows, source.data)
-    return parse(rows, source.data)
+    return parse(rows, source.data, Erased.of(workspace(source.data)))
 
 
 def label(data: Data) -> str:
@@ -52,12 +53,12 @@ def _typed(column: Column, role: str, label: str) -> Column:
     return columns.flag(column, label) if role == "opted_out" else columns.text(column)
 
 
-def parse(rows: pa.Table, data: Data) -> pd.DataFrame:
+def parse(rows: pa.Table, data: Data, erased: Erased) -> pd.DataFrame:
     """All customers, or some of them, as ``load`` gives them. Raises DataError on a null or a repeated id."""
     spec = data.customers
     if spec.table is None:
         found = rows["id"].drop_null().cast(pa.string())
-        frame = pd.DataFrame({"id": found.to_pandas()}).sort_values("id", ignore_index=True)
+        frame = erased.without(pd.DataFrame({"id": found.to_pandas()}), "id").sort_values("id", ignore_index=True)
         return frame.assign(unit=frame["id"], known_from=ALWAYS, name=None, owner=None, opted_out=False)
     known_from = columns.days(rows["known_from"], data, fill=ALWAYS)[0] if spec.known_from else ALWAYS
     frame = rows.to_pandas().assign(known_from=known_from)
@@ -65,7 +66,8 @@ def parse(rows: pa.Table, data: Data) -> pd.DataFrame:
     for column in ("name", "owner"):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None) if column in frame else None
     frame["opted_out"] = frame["opted_out"].fillna(0).astype(bool) if spec.opted_out else False
-    frame["unit"] = frame["unit"].fillna("~" + frame["id"]) if spec.parent else frame["id"]
+    frame = erased.without(frame, "id")
+    frame["unit"] = erased.renamed(frame["unit"].fillna("~" + frame["id"])) if spec.parent else frame["id"]
     return frame.sort_values("id", ignore_index=True)
 
 

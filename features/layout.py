@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import attributes, customers, events, pushdown, subscriptions
-from features.data_config import Data
+from features.data_config import Data, workspace
+from features.erased import Erased
 from features.facts import Facts
 from features.gathered import Codes, Gathered
 from features.scratch import Space
@@ -40,16 +41,20 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Layout:
-    """The tables of one frame by name; in its column ``sheet`` stands the place of a row's table among them."""
+    """The tables of one frame by name; in its column ``sheet`` stands the place of a row's table among them.
+
+    erased: goes with it, for an executor does not see the workspace.
+    """
 
     data: Data
     today: int
     sheets: dict[str, Sheet]
+    erased: Erased
 
     def facts(self, batches: Iterable[pa.RecordBatch]) -> Facts:
         """The facts of the customers whose rows these are, in any order: the walk of ``facts.read``."""
         tables, data = self._tables(batches), self.data
-        everyone = customers.parse(tables["customers"], data)
+        everyone = customers.parse(tables["customers"], data, self.erased)
         index = pd.Index(everyone["id"])
         terms = subscriptions.parse(tables["subscriptions"], data, index) if data.subscriptions else None
         own = data.customers.attributes
@@ -81,7 +86,8 @@ def queries(source: Source) -> dict[str, Table]:
 
 def of(data: Data, today: int, tables: dict[str, Table]) -> Layout:
     """Where each column of the tables goes: the fewest columns, for each costs 8 bytes in every row of Spark."""
-    return Layout(data, today, {name: _sheet(table) for name, table in tables.items()})
+    sheets = {name: _sheet(table) for name, table in tables.items()}
+    return Layout(data, today, sheets, Erased.of(workspace(data)))
 
 
 def _sheet(table: Table) -> Sheet:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.calendar import NEVER
+from features.erased import Erased
 from features.errors import DataError
 from features.events import Rows
 from features.rollup import counting_sort
@@ -38,10 +39,12 @@ class Waiting:
         self._scratch, self._ratings = Scratch(Space(), name), ratings
         self.days: dict[int, int] = {}
 
-    def add(self, rows: Rows, since: int) -> None:
-        """Take the rows known on ``since`` or later, and those without a time."""
-        batch = _batch(rows)
-        batch = batch.filter(pa.array(rows.known >= since)) if (rows.known < since).any() else batch
+    def add(self, rows: Rows, since: int, erased: Erased) -> None:
+        """Take the rows known on ``since`` or later, and those without a time, but for those of who was erased."""
+        batch, others = _batch(rows), erased.kept(rows.id)
+        batch = batch if others is None else batch.filter(others.combine_chunks())
+        known = batch["known"].to_numpy()
+        batch = batch.filter(pa.array(known >= since)) if (known < since).any() else batch
         if batch.num_rows:
             for own in batch["known"].value_counts().to_pylist():
                 self.days[own["values"]] = self.days.get(own["values"], 0) + own["counts"]

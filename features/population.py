@@ -17,8 +17,9 @@ LEAVING, OPTED_OUT, TOO_NEW = "already_leaving", "opted_out", "not_enough_histor
 class Spine:
     """Keys sorted by customer and day: codes and day numbers, int32 (k,).
 
-    left_out: those in sight but not at risk, with the ``status`` of each, object (k,): already_leaving, opted_out, or
-    not_enough_history, known for fewer days than ``min_tenure_days``.
+    left_out: those in sight but not at risk, with the ``status`` of each, object (k,): already_leaving, or
+    not_enough_history, known for fewer days than ``min_tenure_days``; and everyone who opted_out, in sight or not, for
+    nobody may score them by other ways either.
     """
 
     customer: np.ndarray
@@ -40,7 +41,7 @@ def spine(population: Population, part: Part, days: np.ndarray) -> Spine:
     inside &= people["known_from"].to_numpy()[:, None] < days
     new = days - since[:, None] < population.min_tenure_days
     refused = people["opted_out"].to_numpy()
-    customer, date = np.nonzero(inside & (leaving | new | refused[:, None]))
+    customer, date = np.nonzero((inside & (leaving | new)) | refused[:, None])
     status = np.select([refused[customer], leaving[customer, date]], [OPTED_OUT, LEAVING], TOO_NEW).astype(object)
     left_out = Spine(customer.astype(np.int32), days[date], status=status)
     customer, date = np.nonzero(inside & ~leaving & ~new & ~refused[:, None])

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,13 +20,14 @@ from features import events, ledger, manifest, partition
 from features.calendar import NEVER
 from features.command import progress
 from features.data_config import Data, workspace
+from features.erased import Erased
 from features.events import Rows
 from features.ledger import Late, Ledger, Stamp
 from features.manifest import Manifest
 from features.partition import Partition, Waiting
 from features.sources import Source
 
-BATCH = 1 << 17
+BATCH, FOLDER = 1 << 17, "activity"
 
 
 def stored(data: Data, names: Sequence[str]) -> bool:
@@ -51,8 +53,9 @@ class Store:
         self._source, self._names, self._horizon = source, tuple(names), data.store.horizon_days
         self._table = data.streams[names[0]].table
         self._meaning = _meaning(data, names)
-        self.folder = workspace(data) / "activity" / names[0]
-        self.state = Manifest(self._meaning)
+        self._home = workspace(data)
+        self.folder = self._home / FOLDER / names[0]
+        self.state, self._erased = Manifest(self._meaning), Erased(self._home)
 
     def update(self, today: int = NEVER, rebuild: bool = False) -> list[int]:
         """Take in what is new; returns the known days whose files are not as they were.
@@ -60,7 +63,8 @@ class Store:
         today: a day number; rows known after it do not move the end of the data. Raises DataError on tables that cannot
         be read; then, or when it is killed, the store stays as it was.
         """
-        with self._locked(fcntl.LOCK_EX):
+        with locked(self.folder, fcntl.LOCK_EX):
+            self._erased = Erased.of(self._home)  # by now: whoever erases waits for this lock before removing rows
             before = Manifest(self._meaning) if rebuild else self._usable()
             stamps = ledger.stamps(self._source, self._table)
             changed = before.files.changed(stamps)
@@ -69,12 +73,12 @@ class Store:
                 now = self._read_anew(before, stamps, changed, today)
             self.state = now if today == NEVER else replace(now, today=today)
             self.state.save(self.folder)
-            self._sweep()
+            sweep(self.folder, self.state)
         return sorted(day for day in before.days.keys() | now.days.keys() if before.days.get(day) != now.days.get(day))
 
     def read(self, only: Sequence[str] | None = None) -> Iterator[Rows]:
         """All rows, of all ids or only of these, as ``events.read`` gives them. Raises DataError on a damaged file."""
-        with self._locked(fcntl.LOCK_SH):
+        with locked(self.folder, fcntl.LOCK_SH):
             late = self._source.data.streams[self._names[0]].known is not None
             waiting: list[pa.Table] = []
             for table in self._tables(only):
@@ -123,7 +127,7 @@ class Store:
     def _read_anew(self, before: Manifest, stamps: dict[str, Stamp], changed: list[str], today: int) -> Manifest:
         """The state after reading the days since the horizon from the files that have rows of them."""
         cut = before.cut(today, self._horizon)
-        alone = cut == manifest.ALL and len(stamps) == 1
+        alone = cut == manifest.ALL and len(stamps) == 1 and not self._erased  # else the table has rows we do not keep
         counts = {} if alone else ledger.counted(self._source, self._names, changed)
         files = before.files.updated(stamps, counts, cut)
         holding = list(stamps) if cut == manifest.ALL else files.holding(cut)
@@ -153,7 +157,7 @@ class Store:
         ratings = sum(2**i for i, name in enumerate(self._names) if source.data.streams[name].kind == "rating")
         waiting = partition.Waiting(self._names[0], ratings)
         for rows in events.read(source, self._names, since=None if cut == manifest.ALL else cut):
-            waiting.add(rows, cut)
+            waiting.add(rows, cut, self._erased)
         waiting.close()
         pool = ThreadPoolExecutor(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
         try:
@@ -164,23 +168,26 @@ class Store:
     def _write(self, waiting: Waiting, day: int) -> Partition:
         return partition.write(self.folder, partition.named(day), waiting.day(day))
 
-    def _sweep(self) -> None:
-        """Remove what no state names any more: old files of a day, and what a killed update left."""
-        known = {own.file for own in self.state.days.values()} | {manifest.NAME, "lock"}
-        for path in self.folder.iterdir():
-            if path.name not in known:
-                path.unlink()
 
-    @contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress(f"{self.folder}: another process is at work there; waiting until it has finished …")
-                fcntl.flock(file, kind)
-            yield
+def sweep(folder: Path, state: Manifest) -> None:
+    """Remove what no state names any more: old files of a day, and what a killed update left."""
+    known = {own.file for own in state.days.values()} | {manifest.NAME, "lock"}
+    for path in folder.iterdir():
+        if path.name not in known:
+            path.unlink()
+
+
+@contextmanager
+def locked(folder: Path, kind: int) -> Iterator[None]:
+    """Hold the lock of a store's folder, shared or alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(f"{folder}: another process is at work there; waiting until it has finished …")
+            fcntl.flock(file, kind)
+        yield
 
 
 def _meaning(data: Data, names: Sequence[str]) -> dict[str, Any]:

@@ -1,20 +1,21 @@
-"""The doors of the serving room: daily | list | keys."""
+"""The doors of the serving room: daily | list | keys | audit | erase | follow."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from features import config as configs
 from features.command import DONE, REFUSED, Door, progress, say
 from features.errors import ConfigError, DataError
-from serving import auth, daily, risk_list, store, today
+from serving import daily, erase, keys, risk_list, store, today
 from serving.config import ServingConfig
 
 Answer = tuple[int, dict[str, Any]]
@@ -23,10 +24,12 @@ Answer = tuple[int, dict[str, Any]]
 def make(chosen: argparse.Namespace) -> Answer:
     config, as_of = _load(chosen), _date(chosen.as_of)
     answer: dict[str, Any] = {"lists": [], "refused": {}}
-    champions = daily.champions(config)
+    champions, missing = daily.placed(config)
+    for model, why in missing.items():
+        answer["refused"][model] = [why]
+        say(chosen, f"{model}: not published. {why}")
     try:
-        with daily.alone(config.home):
-            store.migrate(store.connect(config.store_url))
+        with daily.alone(config.home), keys.operator(config.home) as enter, store.alone(_store(config)):
             progress(f"reading the tables of {config.data.name} …")
             known = today.read(config, config.data.today())
             answer["late"] = [asdict(one) for one in known.late]
@@ -42,12 +45,14 @@ def make(chosen: argparse.Namespace) -> Answer:
                         say(chosen, f"{model}: not published. {problem}")
                     continue
                 answer["lists"].append(vars(made))
+                if made.published:
+                    enter(_now(), "daily.publish", model=model, count=made.rows)
                 state = "published" if made.published else "unchanged"
                 behind = (config.data.today() - made.as_of).days
                 if behind > daily.FRESH_DAYS:
                     say(chosen, f"{model}: the newest row of the tables is {behind} days old")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
-    except daily.Busy as busy:
+    except (daily.Busy, store.Busy) as busy:
         say(chosen, str(busy))
         return REFUSED, {"error": str(busy)}
     if answer["lists"]:
@@ -76,29 +81,17 @@ def show(chosen: argparse.Namespace) -> Answer:
     return DONE, {**about, "rows": rows}
 
 
-def keys(chosen: argparse.Namespace) -> Answer:
-    config = _load(chosen)
-    with Session(_store(config)) as session:
-        if chosen.action == "revoke":
-            if not auth.revoke(session, chosen.name):
-                raise DataError(f"--name: there is no key {chosen.name}; give the name it was created with")
-            say(chosen, f"The key {chosen.name} is revoked; the service refuses it from now on.")
-            return DONE, {"revoked": chosen.name}
-        until = _now() + timedelta(days=chosen.days) if chosen.days else None
-        key = auth.create(session, chosen.name, _now(), until)
-    say(chosen, f"API key {chosen.name} (shown this once): {key}")
-    say(
-        chosen,
-        f'Next: curl -H "X-API-Key: {key}" http://127.0.0.1:{chosen.port}/v1/risk-lists/{config.models[0]}/latest',
-    )
-    return DONE, {"name": chosen.name, "key": key, "expires_at": until}
+def follow(chosen: argparse.Namespace) -> Answer:
+    from serving import follow
+
+    return follow.run(_load(chosen), chosen.every, chosen.once, progress)
 
 
 def _load(chosen: argparse.Namespace) -> ServingConfig:
     return configs.load(chosen.config, ServingConfig, getattr(chosen, "set", ()))
 
 
-def _store(config: ServingConfig) -> store.Engine:
+def _store(config: ServingConfig) -> Engine:
     engine = store.connect(config.store_url)
     store.migrate(engine)
     return engine
@@ -141,12 +134,35 @@ def main() -> int:
     parser.add_argument("--top", type=_whole(1, 1_000_000), default=10, metavar="N", help="how many rows (10)")
     parser.add_argument("--lang", choices=("en", "ja"), help="language of the reasons (default: that of CONFIG)")
     example = "keys create configs/saas/serving.yaml --name crm --days 90"
-    parser = door.add("keys", keys, "create or revoke an API key", example, config=False)
-    parser.add_argument("action", choices=("create", "revoke"))
+    about = "create, list or revoke API keys"
+    parser = door.add("keys", lambda chosen: keys.keys(chosen, _now()), about, example, config=False)
+    parser.add_argument("action", choices=("create", "list", "revoke"))
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a serving.yaml below configs/")
-    parser.add_argument("--name", required=True, help="whose key it is; a new key of the same name replaces it")
-    parser.add_argument("--port", type=_whole(1, 65_535), default=3000, help="where the service listens (3000)")
+    parser.add_argument("--name", help="whose key it is, for create and revoke")
+    parser.add_argument("--scopes", default="score,read", help="some of score,read,write,admin (score,read)")
     parser.add_argument("--days", type=_whole(1, 3_650), help="how long it is valid (default: until revoked)")
+    rate = "requests a minute that one worker takes with it (default: no limit of its own)"
+    parser.add_argument("--per-minute", type=_whole(1, 1_000_000), metavar="N", help=rate)
+    parser.add_argument("--replace", action="store_true", help="end the key of the same name, if there is one")
+    parser.add_argument("--port", type=_whole(1, 65_535), default=3000, help="where the service listens (3000)")
+    example = "audit verify configs/saas/serving.yaml"
+    about = "check the audit log, or print its newest entries"
+    parser = door.add("audit", keys.audit, about, example, config=False)
+    parser.add_argument("action", choices=("verify", "list"))
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a serving.yaml below configs/")
+    parser.add_argument("--customer", metavar="ID", help="list: only what was done about this customer")
+    parser.add_argument(
+        "--last", type=_whole(1, 1_000_000), default=20, metavar="N", help="list: how many entries (20)"
+    )
+    example = "erase configs/saas/serving.yaml A-000042 --yes"
+    about = "remove one customer from everything kept here"
+    parser = door.add("erase", lambda chosen: erase.command(chosen, _now()), about, example)
+    parser.add_argument("customer", metavar="CUSTOMER", help="an id, or - to read it from standard input")
+    parser.add_argument("--yes", action="store_true", help="needed, for it cannot be undone")
+    example = "follow configs/saas/serving.yaml"
+    parser = door.add("follow", follow, "take over the registry's champion, verified, again and again", example)
+    parser.add_argument("--every", type=_whole(1, 86_400), default=5, metavar="SECONDS", help="how often to look (5)")
+    parser.add_argument("--once", action="store_true", help="look once and end")
     return door.open()
 
 

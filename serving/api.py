@@ -1,183 +1,193 @@
-"""The reading door: a small ASGI app over what is published. It scores nothing."""
+"""The reading and the writing door: all operations of the service, and the small ASGI app that answers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from serving import risk_list, sentences, store
+from serving import answers, cards, changed, listing, overviews, questions, reading, schema, writing
 from serving.live import Live
-from serving.problem import MEDIA_TYPE, Detail, Problem, Refusal
-from serving.records import Run, Score
+from serving.operations import Entered, Operation, Operations
+from serving.problem import Detail, Refusal
+from serving.replies import JSON, Ask, Unchanged, bodiless, chosen, plain, refused, unchanged
 
-LANGUAGES, FORMATS = ("en", "ja"), ("json", "csv")
-MOST_REASONS, MOST_ROWS = 50, 1_000_000
+CUSTOMER, LIST = "/v1/customers/{customer_id}", "/v1/risk-lists/{model}/{as_of}"
+LISTED, CARD = "/v1/risk-lists", "/v1/models/{model}/card"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+log = logging.getLogger("bentoml.tsunagi")
+
+OPERATIONS = (
+    Operation("live", "GET", "/livez", None, "The process answers", media=("text/plain",)),
+    Operation("ready", "GET", "/readyz", None, "Every model can be served", answer=overviews.Ready, statuses=(503,)),
+    Operation("metrics", "GET", "/metrics", "read", "Figures for Prometheus", media=("text/plain",)),
+    Operation("openapi", "GET", "/openapi.json", "read", "This description", answer=overviews.Description),
+    Operation(
+        "score", "POST", "/score", "score", "Score customers, with reasons",
+        body=schema.ScoreRequest, answer=schema.ScoreAnswer, statuses=(422, 503),
+    ),
+    Operation(
+        "customer", "GET", CUSTOMER, "read", "A customer: the newest word of every model, contacts, scores before",
+        query=questions.OfCustomer, answer=answers.Customer, statuses=(404, 422, 503),
+    ),
+    Operation(
+        "history", "GET", f"{CUSTOMER}/history", "read", "All published scores of a customer, newest first",
+        query=questions.OfHistory, answer=answers.History, statuses=(404, 422, 503),
+    ),
+    Operation(
+        "changes", "GET", f"{CUSTOMER}/changes", "read", "Why the score is another one than on the list before",
+        query=questions.OfChanges, answer=answers.Changes, statuses=(404, 422, 503),
+    ),
+    Operation(
+        "erasure", "DELETE", CUSTOMER, "admin", "Forget a customer everywhere", query=questions.Query,
+        answer=overviews.Receipt, statuses=(404, 409, 422, 503),
+    ),
+    Operation(
+        "lists", "GET", LISTED, "read", "Which lists are published, newest first",
+        query=questions.OfLists, answer=overviews.Lists, statuses=(422, 503),
+    ),
+    Operation(
+        "list", "GET", LIST, "read", "A list, whole or page by page", query=questions.OfList, answer=answers.List,
+        media=(JSON, listing.CSV, listing.XLSX), statuses=(404, 410, 422, 503),
+    ),
+    Operation(
+        "models", "GET", "/v1/models", "read", "What is served for every model", query=questions.Spoken,
+        answer=overviews.Models, statuses=(422,),
+    ),
+    Operation(
+        "card", "GET", CARD, "read", "The card of a model", query=questions.Spoken, answer=overviews.Card,
+        statuses=(404, 422, 503),
+    ),
+    Operation(
+        "limits", "GET", "/v1/limits", "read", "The numbers this service keeps", query=questions.Query,
+        answer=overviews.Limits, statuses=(422, 503),
+    ),
+    Operation(
+        "contact", "POST", "/v1/contacts", "write", "Say that a customer was contacted", body=questions.NewContact,
+        answer=answers.Contacted, success=201, statuses=(404, 409, 422, 503), writes_once=True,
+    ),
+    Operation(
+        "action", "POST", "/v1/actions", "write", "Say what was decided about a row", body=questions.NewAction,
+        answer=answers.Acted, success=201, statuses=(404, 409, 422, 503), writes_once=True,
+    ),
+    Operation(
+        "actions", "GET", "/v1/actions", "read", "What was decided, newest first", query=questions.OfActions,
+        answer=overviews.Actions, statuses=(422, 503),
+    ),
+)  # fmt: skip
 
 
-class Reader:
-    """The answers, made from the store of one configuration."""
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
-    def __init__(self, live: Live):
-        self._live = live
 
-    def live(self, request: Request) -> Response:
-        """The process answers."""
-        return PlainTextResponse("ok\n")
+class Api:
+    """Answers every operation but ``score``, which is the service's own. clock: the present as UTC without zone."""
 
-    def ready(self, request: Request) -> Response:
-        """Every model of the config has a bundle and a published list; else 503 with the reasons."""
-        missing = self._live.why_not()
-        if missing:
-            details = [Detail(model, reason) for model, reason in missing.items()]
-            raise Refusal(503, "not every model can be served; errors[] says why", details)
-        return JSONResponse({"status": "ready", "models": {name: self._state(name) for name in self._models()}})
+    def __init__(self, live: Live, clock: Callable[[], datetime], figures: Callable[[], bytes] | None):
+        self._live, self._clock, self._figures = live, clock, figures
+        self._operations = Operations(OPERATIONS)
+        self._answers: dict[str, Callable[[Ask], Response]] = {
+            "live": lambda ask: PlainTextResponse("ok\n"),
+            "ready": self._ready,
+            "metrics": self._metrics,
+            "openapi": self._openapi,
+            "customer": partial(reading.customer, live),
+            "history": partial(reading.history, live),
+            "changes": partial(changed.changes, live),
+            "lists": partial(listing.lists, live),
+            "list": partial(listing.one, live),
+            "models": partial(cards.models, live),
+            "card": partial(cards.card, live),
+            "limits": partial(cards.limits, live),
+            "actions": partial(writing.actions, live),
+            "contact": lambda ask: writing.contact(live, ask, self._clock()),
+            "action": lambda ask: writing.action(live, ask, self._clock()),
+            "erasure": lambda ask: writing.erasure(live, ask, self._clock()),
+        }
 
-    def customer(self, request: Request) -> Response:
-        """A customer's latest score per model with reasons, and the history of published scores."""
-        asked = _query(request, "lang", "reasons")
-        customer_id = request.path_params["customer_id"]
-        with self._reading() as session:
-            latest = [run for model in self._models() if (run := store.published(session, model))]
-            past = [(run, row) for run, row in store.history(session, customer_id) if run.model in self._models()]
-            now = {run.model: self._now(session, run, customer_id, past, asked) for run in latest}
-        history = [
-            {
-                "model": run.model,
-                "as_of": run.as_of.isoformat(),
-                "score": row.score,
-                "low": row.low,
-                "high": row.high,
-                "band": row.band,
-                "rank": row.rank,
-            }
-            for run, row in past
-        ]
-        if not history and all(state["status"] == "unknown_customer" for state in now.values()):
-            raise Refusal(404, "no list knows this customer")
-        return JSONResponse({"customer_id": customer_id, "models": now, "history": history})
-
-    def _now(
-        self,
-        session: Session,
-        run: Run,
-        customer_id: str,
-        past: list[tuple[Run, Score]],
-        asked: dict[str, Any],
-    ) -> dict[str, Any]:
-        """One model's latest word on a customer."""
-        about = risk_list.about(run, asked["lang"])
-        for its_run, row in past:
-            if its_run.id == run.id:
-                (told,) = risk_list.told(run, [row], asked["lang"], asked["reasons"])
-                return {"status": "ok", **told, **about}
-        status = store.left_out(session, run.id, [customer_id]).get(customer_id, "unknown_customer")
-        return {"status": status, "status_text": sentences.words(asked["lang"])["statuses"][status], **about}
-
-    def risk_list(self, request: Request) -> Response:
-        """A published list, as JSON or CSV."""
-        asked = _query(request, "lang", "format", "top")
-        wants_csv = asked["format"] == "csv" if asked["format"] else _prefers_csv(request)
-        model, as_of = request.path_params["model"], _as_of(request.path_params["as_of"])
-        with self._reading() as session:
-            run = store.published(session, model, as_of) if model in self._models() else None
-            if run is None:
-                known = ", ".join(self._models())
-                raise Refusal(404, f"no list of this model and date is published; models: {known}; or ask for latest")
-            rows = store.listed(session, run.id, asked["top"])
-            if wants_csv:
-                name = f'attachment; filename="{run.model}-{run.as_of}.csv"'
-                text = "".join(risk_list.as_csv(run, rows, asked["lang"]))
-                return Response(text, media_type="text/csv", headers={"content-disposition": name})
-            text = "".join(risk_list.as_json(run, rows, asked["lang"]))
-            return Response(text, media_type="application/json")
-
-    def _models(self) -> tuple[str, ...]:
-        return self._live.config.models
-
-    def _state(self, model: str) -> dict[str, Any] | None:
-        served = self._live.get(model)
-        if served is None:
-            return None
-        return {"as_of": served.run.as_of.isoformat(), "model_version": served.bundle.version}
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
         try:
-            with Session(self._live.engine) as session:
-                yield session
-        except SQLAlchemyError:
+            response = await self._answer(request)
+        except Refusal as refusal:
+            response = refused(refusal.problem)
+        except Unchanged as same:
+            response = unchanged(str(same))
+        await (bodiless(response) if request.method == "HEAD" else response)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        entered = self._entered(request)
+        operation = entered.operation
+        answer = self._answers.get(operation.name)
+        if answer is None:
+            raise Refusal(404, "there is nothing at this address")
+        raw = await request.body() if operation.body else b""
+        ask = _ask(request, entered, raw)
+        try:
+            return await asyncio.to_thread(answer, ask)
+        except SQLAlchemyError as error:
+            log.error("%s while answering %s", type(error).__name__, operation.name)
             raise Refusal(503, "the store cannot be read now; try again soon", retry_after="5") from None
 
+    def _entered(self, request: Request) -> Entered:
+        """What the door found; without a door it is found here. Raises Refusal: 404, 405."""
+        entered = request.scope.get("tsunagi")
+        if isinstance(entered, Entered):
+            return entered
+        found = self._operations.find(request.method, path_of(request.scope))
+        if found.operation is not None:
+            return Entered(found.operation, found.parameters, "")
+        if found.methods:
+            methods = found.methods + (("HEAD",) if "GET" in found.methods else ())
+            raise Refusal(405, "this address does not take this method", allow=", ".join(methods))
+        raise Refusal(404, "there is nothing at this address")
 
-def app(live: Live) -> Starlette:
-    """The ASGI app of the reading door."""
-    reader = Reader(live)
-    routes = [
-        Route("/livez", reader.live),
-        Route("/readyz", reader.ready),
-        Route("/v1/customers/{customer_id:path}", reader.customer),
-        Route("/v1/risk-lists/{model}/{as_of}", reader.risk_list),
-    ]
-    return Starlette(routes=routes, exception_handlers={Refusal: _refused, HTTPException: _plain})
+    def _ready(self, ask: Ask) -> Response:
+        able, state = self._live.ready()
+        if able:
+            return plain(state)
+        details = [Detail(model, reason) for model, reason in self._live.why_not().items()]
+        raise Refusal(503, "not every model can be served; errors[] says why", details, retry_after="5")
 
+    def _metrics(self, ask: Ask) -> Response:
+        if self._figures is None:
+            raise Refusal(503, "this process keeps no figures", retry_after="60")
+        return Response(self._figures(), media_type=PROMETHEUS)
 
-def _query(request: Request, *allowed: str) -> dict[str, Any]:
-    """The query, checked: lang, reasons, format, top. Raises Refusal naming what is allowed."""
-    given, problems = dict(request.query_params), []
-    if set(given) - set(allowed) or len(given) < len(request.query_params.multi_items()):
-        problems.append(Detail("query", f"unknown or repeated; known: {', '.join(allowed)}, each once"))
-    for name, choices in (("lang", LANGUAGES), ("format", FORMATS)):
-        if name in given and given[name] not in choices:
-            problems.append(Detail(name, f"one of {', '.join(choices)}"))
-    for name, most in (("reasons", MOST_REASONS), ("top", MOST_ROWS)):
-        text = given.get(name, "1")
-        if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= most):
-            problems.append(Detail(name, f"a whole number from 1 to {most:,}"))
-    if problems:
-        raise Refusal(422, "the query does not fit; errors[] names every place", problems)
-    return {
-        "lang": given.get("lang", "en"),
-        "format": given.get("format"),
-        "reasons": int(given.get("reasons", risk_list.REASONS)),
-        "top": int(given["top"]) if "top" in given else None,
-    }
+    def _openapi(self, ask: Ask) -> Response:
+        from serving import openapi
+
+        document = openapi.document(OPERATIONS, self._live.config.models)
+        return plain(document, ask.tag(document))
 
 
-def _as_of(text: str) -> date | None:
-    if text == "latest":
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        message = "a date such as 2026-01-31, or latest"
-        raise Refusal(422, "the date does not fit", [Detail("as_of", message)]) from None
+def _ask(request: Request, entered: Entered, raw: bytes) -> Ask:
+    """The request with its query, body and headers checked. Raises Refusal: 400, 406, 422."""
+    operation = entered.operation
+    query = questions.query(operation.query, request.query_params.multi_items()) if operation.query else None
+    form = getattr(query, "format", None)
+    accept = listing.MEDIA[form] if form else request.headers.get("accept")
+    media = chosen(accept, operation.media)
+    body: Any = questions.body(operation.body, raw) if operation.body else None
+    headers, path = request.headers, path_of(request.scope)
+    return Ask(operation, entered.parameters, query, body, raw, entered.owner, path, headers, media)
 
 
-def _prefers_csv(request: Request) -> bool:
-    accepted = request.headers.get("accept", "*/*")
-    return "text/csv" in accepted and "application/json" not in accepted
+def path_of(scope: Scope) -> str:
+    """The path as it was sent, still percent-encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
 
 
-async def _refused(request: Request, refusal: Exception) -> Response:
-    if not isinstance(refusal, Refusal):
-        raise refusal
-    return _response(refusal.problem)
-
-
-async def _plain(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    details = {404: "there is nothing at this address", 405: "this address does not take this method"}
-    return _response(Problem(error.status_code, details.get(error.status_code, "the request cannot be answered")))
-
-
-def _response(problem: Problem) -> Response:
-    return Response(problem.text(), problem.status, dict(problem.headers), MEDIA_TYPE)
+def app(live: Live, clock: Callable[[], datetime] = _now, figures: Callable[[], bytes] | None = None) -> Api:
+    """The ASGI app of the reading and the writing door. figures: what /metrics answers."""
+    return Api(live, clock, figures)

@@ -1,116 +1,155 @@
-"""One ASGI middleware before both doors: keys, content type, size, time, concurrency, one shape of error."""
+"""One ASGI middleware before everything: address, key, size, time, load, one shape of error, what is written down."""
 
 import asyncio
-import json
-import logging
-import traceback
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers
 
+from serving import safety
+from serving.auth import key_of
 from serving.config import Limits
-from serving.problem import MEDIA_TYPE, Problem, Refusal, of_validation, parsed
+from serving.operations import Entered, Found, Operation, Operations
+from serving.problem import MEDIA_TYPE, Problem, Refusal
 
-Scope = MutableMapping[str, Any]
+Request = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-OPEN_PATHS = ("/livez", "/readyz")
-WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
-log = logging.getLogger("bentoml.tsunagi")
+App = Callable[[Request, Receive, Send], Awaitable[None]]
+OURS = "an error of ours; the service's log says where"
+STORED_NOWHERE = [*safety.HEADERS, safety.NO_STORE]
+
+
+class Inside(Protocol):
+    """What works behind the door: see ``serving.worker``."""
+
+    limits: Limits
+
+    def enter(self, key: str, operation: Operation | None) -> str:
+        """The owner of a key that may do this. Raises Refusal."""
+
+    async def score(self, body: bytes, owner: str) -> bytes:
+        """The answer to POST /score. Raises Refusal."""
+
+    async def read(self, scope: Request, receive: Receive, send: Send) -> None:
+        """Answer any other operation."""
+
+    def note(self, entered: Entered, body: bytes) -> None:
+        """Write down, before it is answered, who asks for what. Raises Refusal when it cannot be."""
+
+    def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
+        """An answer was given."""
+
+    def failed(self, operation: str, error: BaseException) -> None:
+        """An answer could not be given, and it is our fault."""
 
 
 class Reply:
-    """Passes an answer on; one that is an error in another shape is held back and sent as a problem."""
+    """Passes an answer on with the headers that every answer has, and remembers how it began."""
 
     def __init__(self, send: Send):
         self._send = send
-        self._held: list[bytes] | None = None
-        self._status = 0
-        self.begun = False
+        self.status = 0
         self.muted = False
 
     async def __call__(self, message: Message) -> None:
         if self.muted:
             return
         if message["type"] == "http.response.start":
-            foreign = not Headers(raw=message["headers"]).get("content-type", "").startswith(MEDIA_TYPE)
-            if message["status"] >= 400 and foreign:
-                self._held, self._status = [], message["status"]
-                return
-        if self._held is None:
-            self.begun = True
-            await self._send(message)
+            self.status = message["status"]
+            cached = any(name == b"cache-control" for name, _ in message["headers"])
+            more = safety.HEADERS if cached else STORED_NOWHERE
+            message = {**message, "headers": [*message["headers"], *more]}
+        await self._send(message)
+
+    async def whole(self, status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer of one piece, unless one has begun."""
+        if self.status:
             return
-        self._held.append(message.get("body", b""))
-        if not message.get("more_body"):
-            await self.problem(translated(self._status, b"".join(self._held)))
+        named = {"content-type": media_type, "content-length": str(len(body)), **(headers or {})}
+        raw = [(name.encode(), value.encode()) for name, value in named.items()]
+        await self({"type": "http.response.start", "status": status, "headers": raw})
+        await self({"type": "http.response.body", "body": body})
 
     async def problem(self, problem: Problem) -> None:
-        """Send a problem, once."""
-        if self.begun or self.muted:
-            return
-        self.begun, body = True, problem.text().encode()
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": body})
+        """Send a problem, unless an answer has begun."""
+        await self.whole(problem.status, MEDIA_TYPE, problem.text().encode(), dict(problem.headers))
 
 
 class Door:
-    """``guard`` gives the owner of a key or None, in a thread; ``open_app`` answers what needs no key."""
+    """Everything is answered here; the app of BentoML below gets its start and its end only.
 
-    def __init__(self, app: App, open_app: App, guard: Callable[[str], str | None], limits: Limits):
-        self._app, self._open_app, self._guard, self._limits = app, open_app, guard, limits
-        self._running: set[asyncio.Task[None]] = set()
+    inside: makes what works behind the door, once, when the worker starts.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, app: App, operations: Operations, inside: Callable[[], Inside]):
+        self._app, self._operations, self._make = app, operations, inside
+        self._inside, self._running = inside(), 0
+        self._limits = self._inside.limits
+
+    async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        reply = Reply(send)
+        began, reply, owner = time.perf_counter(), Reply(send), None
+        found = self._operations.find(scope["method"], path_of(scope))
+        name = found.operation.name if found.operation else "unknown"
         try:
-            if scope["path"] in OPEN_PATHS:
-                await self._open_app(scope, receive, reply)
-            else:
-                await self._enter(scope, receive, reply)
+            owner = await self._admitted(found, scope, receive, reply)
         except Refusal as refusal:
             await reply.problem(refusal.problem)
         except Exception as error:
-            log.error("%s in a request\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-            await reply.problem(Problem(500, "an error of ours; the service's log says where"))
+            self._inside.failed(name, error)
+            await reply.problem(Problem(500, OURS))
+        finally:
+            self._inside.ended(name, scope["method"], reply.status, time.perf_counter() - began, owner)
 
-    async def _enter(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        headers = Headers(scope=scope)
-        await self._check_key(headers)
-        if len(self._running) >= self._limits.concurrency:
+    async def _admitted(self, found: Found, scope: Request, receive: Receive, reply: Reply) -> str | None:
+        """Answer, unless there is too much to do. All that has arrived is counted before any of it is done."""
+        operation = found.operation
+        if operation is not None and operation.scope is None:
+            scope["tsunagi"] = Entered(operation, found.parameters, "")
+            await self._inside.read(scope, receive, reply)
+            return None
+        if self._running >= self._limits.concurrency:
             raise Refusal(429, "too many requests at once; try again soon", retry_after="1")
-        if scope["method"] in WITH_BODY:
-            receive = replay(await self._body(headers, receive), receive)
-        task = asyncio.ensure_future(self._app(scope, receive, reply))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        await asyncio.wait({task}, timeout=self._limits.handler_seconds)
-        if not task.done() and not reply.begun:
-            slow = f"no answer within {self._limits.handler_seconds:g} seconds; ask for fewer rows or try again"
-            await reply.problem(Problem(503, slow, headers={"retry-after": "5"}))
-            reply.muted = True
-            task.add_done_callback(_quietly)
-        else:
-            await task
+        self._running += 1
+        try:
+            await asyncio.sleep(0)
+            return await self._entered(found, scope, receive, reply)
+        finally:
+            self._running -= 1
 
-    async def _check_key(self, headers: Headers) -> None:
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        key = headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-        owner = await asyncio.to_thread(self._guard, key) if key else None
-        if owner is None:
-            detail = "a valid API key is needed, in the header X-API-Key or Authorization: Bearer"
-            raise Refusal(401, detail, www_authenticate="Bearer")
+    async def _entered(self, found: Found, scope: Request, receive: Receive, reply: Reply) -> str:
+        operation = found.operation
+        owner = self._inside.enter(key_of(scope["headers"]), operation)
+        if operation is None:
+            raise _nothing(found)
+        body = await self._body(Headers(scope=scope), receive) if operation.body is not None else b""
+        if operation.name == "score":
+            await reply.whole(200, "application/json", await self._inside.score(body, owner))
+            return owner
+        entered = scope["tsunagi"] = Entered(operation, found.parameters, owner)
+        self._inside.note(entered, body)
+        await self._read(scope, replay(body, receive) if operation.body is not None else receive, reply)
+        return owner
+
+    async def _read(self, scope: Request, receive: Receive, reply: Reply) -> None:
+        """The answer of the app, if it begins in time."""
+        task = asyncio.ensure_future(self._inside.read(scope, receive, reply))
+        await asyncio.wait({task}, timeout=self._limits.handler_seconds)
+        if task.done() or reply.status:
+            await task
+            return
+        seconds = f"{self._limits.handler_seconds:g} seconds"
+        await reply.problem(Problem(503, f"no answer within {seconds}; ask for less", headers={"retry-after": "5"}))
+        reply.muted = True
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         kind, _, parameters = headers.get("content-type", "").partition(";")
@@ -121,12 +160,15 @@ class Door:
             raise Refusal(415, "a compressed body is not taken; send it plain")
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                return await self._read(headers, receive)
+                body = await self._whole(headers, receive)
         except TimeoutError:
             raise Refusal(408, f"the body did not arrive within {self._limits.body_seconds:g} seconds") from None
+        if not safety.depth(body):
+            raise Refusal(400, safety.TOO_DEEP)
+        return body
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        body, more, limit = bytearray(), True, self._limits.body_bytes
+    async def _whole(self, headers: Headers, receive: Receive) -> bytes:
+        body, more, limit = b"", True, self._limits.body_bytes
         announced = headers.get("content-length", "0")
         while more and len(body) <= limit and not (announced.isdigit() and int(announced) > limit):
             message = await receive()
@@ -136,7 +178,20 @@ class Door:
             more = message.get("more_body", False)
         if more or len(body) > limit:
             raise Refusal(413, f"the body is over {limit:,} bytes; send fewer customers at a time")
-        return bytes(body)
+        return body
+
+
+def _nothing(found: Found) -> Refusal:
+    if found.methods:
+        methods = found.methods + (("HEAD",) if "GET" in found.methods else ())
+        return Refusal(405, "this address does not take this method", allow=", ".join(methods))
+    return Refusal(404, "there is nothing at this address; GET /openapi.json says what there is")
+
+
+def path_of(scope: Request) -> str:
+    """The path as it was sent, still percent-encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
@@ -147,33 +202,3 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": waiting.pop(), "more_body": False} if waiting else await receive()
 
     return again
-
-
-def translated(status: int, body: bytes) -> Problem:
-    """An error of BentoML or Starlette as a problem, with the places its validation or our refusal named."""
-    try:
-        content = json.loads(body)
-    except ValueError:
-        content = None
-    if isinstance(content, list) and content and isinstance(content[0], dict):
-        content = content[0]
-    if isinstance(content, dict) and isinstance(content.get("detail"), list):
-        return of_validation(content["detail"])
-    if isinstance(content, dict) and isinstance(content.get("error"), str):
-        return parsed(content["error"]) or Problem(status, PLAIN.get(status, UNNAMED))
-    return Problem(status, PLAIN.get(status, UNNAMED))
-
-
-UNNAMED = "the request cannot be answered"
-PLAIN = {
-    404: "there is nothing at this address",
-    405: "this address does not take this method",
-    500: "an error of ours; the service's log says where",
-    503: "not ready; GET /readyz says why",
-}
-
-
-def _quietly(task: asyncio.Task[None]) -> None:
-    """Take the error of a request nobody waits for any more."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("%s in a request that had run out of time", type(task.exception()).__name__)

@@ -1,7 +1,8 @@
-"""A list in the making: on disk the features and what is said of each customer, in memory only what ranks them."""
+"""A list in the making: on disk the rows as they come, in memory only what ranks them."""
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,123 +10,90 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as parquet
 
-from features.snapshot import ContentHash
-from serving.scoring import GAP, SCORE, TEXT
+from serving.layout import Layout
+from serving.rows import LEFT_OUT, gathered
+from serving.scoring import GAP, RANKS, SCORE
 
-GROUP = 4_096
-LISTED = (SCORE, GAP, TEXT)
+GROUP = 32_768
 
 
 class Draft:
-    """Give it every part by ``add``, in any order, then ``close`` it. Its own files go when it is left.
+    """Give it every part by ``add``, in any order, then ``close`` it, and ``keep`` it. Left, its own files go.
 
     columns: those of the snapshot that rank the customers, customer_id among them; absent ones are passed over.
+    about: what the file says of itself.
     """
 
-    def __init__(self, folder: Path, name: str, columns: Sequence[str]):
+    def __init__(self, folder: Path, name: str, columns: Sequence[str], layout: Layout, about: Mapping[str, Any]):
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._columns = folder, (*columns, SCORE, GAP)
-        self._features = Features(folder / f".{name}.parquet")
-        self._texts = Texts(folder / f".{name}.texts")
-        self._hash = ContentHash()
+        self._folder, self._name, self._columns = folder, name, (*columns, SCORE, GAP)
+        self._schema = layout.schema(about)
+        self._parts = pa.OSFile(str(self._path("parts")), "wb")
+        self._writer = pa.ipc.new_stream(self._parts, self._schema)
         self._ranking: list[pa.Table] = []
         self._left_out: list[pa.Table] = []
+        self._order = np.zeros(0, np.int64)
+
+    def _path(self, ending: str) -> Path:
+        return self._folder / f".{self._name}.{ending}"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._texts.remove()
-        self._features.remove()
+        self._parts.close()
+        for ending in ("parts", "rows"):
+            self._path(ending).unlink(missing_ok=True)
 
     def add(self, part: pa.Table, left_out: pa.Table) -> None:
         """Take a part of the customers: a table of ``scoring.scored``, and those in sight but not at risk."""
-        features = part.drop_columns(list(LISTED))
-        self._hash.add(features.to_pandas())
-        self._features.add(features)
-        self._texts.add(part[TEXT])
-        self._ranking.append(part.select([name for name in self._columns if name in part.column_names]))
-        self._left_out.append(left_out.select(["customer_id", "status"]))
+        self._writer.write_table(part.select(self._schema.names).cast(self._schema).combine_chunks())
+        held = [name for name in self._columns if RANKS + name in part.column_names]
+        self._ranking.append(part.select([RANKS + name for name in held]).rename_columns(held))
+        self._left_out.append(left_out.select(LEFT_OUT.names).cast(LEFT_OUT))
 
     def close(self) -> pd.DataFrame:
-        """No more parts come. Gives the columns that rank, one row per customer; a row's number is its position."""
-        self._features.close()
-        self._texts.close()
-        return pa.concat_tables(self._ranking).to_pandas() if self._ranking else pd.DataFrame(columns=self._columns)
-
-    def left_out(self) -> list[dict[str, Any]]:
-        """customer_id and status of those not at risk, by customer."""
-        rows = [row for table in self._left_out for row in table.to_pylist()]
-        return sorted(rows, key=lambda row: row["customer_id"])
-
-    def texts(self, positions: np.ndarray) -> Iterator[str]:
-        """What ``scoring.scored`` says of the customers at these positions, in this order."""
-        return self._texts.read(positions)
+        """No more parts come. Gives the columns that rank, one row per customer, by customer: a row's number is its
+        position in the file that ``keep`` makes.
+        """
+        self._writer.close()
+        self._parts.close()
+        if not self._ranking:
+            return pd.DataFrame(columns=self._columns)
+        ranking = pa.concat_tables(self._ranking)
+        self._ranking, ids = [], ranking["customer_id"]
+        self._order = np.arange(len(ids))
+        if not pc.all(pc.less_equal(ids[:-1], ids[1:]), min_count=0).as_py():
+            self._order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+            ranking = ranking.take(pa.array(self._order))
+        return ranking.to_pandas()
 
     def keep(self, name: str) -> str:
-        """Let the features stay as a file of their own, named after their content; returns its name."""
-        name = f"{name}-{self._hash.hex()[:16]}.parquet"
+        """Let the rows stay as a file of their own, named after its content; returns its name."""
+        left_out = pa.concat_tables([LEFT_OUT.empty_table(), *self._left_out]).sort_by("customer_id")
+        digest = write(self._path("rows"), self._schema, self._sorted(), left_out)
+        name = f"{name}-{digest[:16]}.arrow"
         if not (self._folder / name).exists():
-            self._features.move(self._folder / name)
+            os.replace(self._path("rows"), self._folder / name)
         return name
 
-
-class Features:
-    """One Parquet file of small row groups, so that one customer is read quickly."""
-
-    def __init__(self, path: Path):
-        self._path, self._waiting = path, list[pa.Table]()
-        self._writer: parquet.ParquetWriter | None = None
-
-    def add(self, rows: pa.Table) -> None:
-        self._writer = self._writer or parquet.ParquetWriter(self._path, rows.schema)
-        self._waiting.append(rows)
-        if sum(table.num_rows for table in self._waiting) >= GROUP:
-            self._write()
-
-    def _write(self) -> None:
-        if self._writer and self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=GROUP)
-            self._waiting = []
-
-    def close(self) -> None:
-        self._write()
-        if self._writer:
-            self._writer.close()
-
-    def move(self, path: Path) -> None:
-        os.replace(self._path, path)
-
-    def remove(self) -> None:
-        try:
-            if self._writer:
-                self._writer.close()
-        finally:
-            self._path.unlink(missing_ok=True)
+    def _sorted(self) -> Iterator[pa.RecordBatch]:
+        """The rows by customer, GROUP at a time."""
+        with pa.memory_map(str(self._path("parts"))) as source:
+            parts = [batch for batch in pa.ipc.open_stream(source) if batch.num_rows]
+        starts = np.cumsum([0, *(batch.num_rows for batch in parts)])
+        for start in range(0, len(self._order), GROUP):
+            yield gathered(parts, starts, self._order[start : start + GROUP], self._schema)
 
 
-class Texts:
-    """Texts one after the other in one file; where each begins is kept in memory."""
-
-    def __init__(self, path: Path):
-        self._path, self._file = path, path.open("w+b")
-        self._sizes: list[np.ndarray] = []
-        self._begins = np.zeros(1, np.int64)
-
-    def add(self, texts: pa.ChunkedArray) -> None:
-        self._sizes.append(pc.binary_length(texts).to_numpy())
-        self._file.writelines(text.encode() for text in texts.to_pylist())
-
-    def close(self) -> None:
-        self._file.flush()
-        self._begins = np.concatenate([[0], np.cumsum(np.concatenate([*self._sizes, []]), dtype=np.int64)])
-
-    def read(self, positions: np.ndarray) -> Iterator[str]:
-        for begin, end in zip(self._begins[positions].tolist(), self._begins[positions + 1].tolist()):
-            yield os.pread(self._file.fileno(), end - begin, begin).decode()
-
-    def remove(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+def write(path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], left_out: pa.Table) -> str:
+    """Write a list's file, see ``rows``; returns the SHA-256 of its bytes. Rows and left_out stand by customer."""
+    with path.open("w+b") as file:
+        with pa.ipc.new_stream(file, schema) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        with pa.ipc.new_stream(file, LEFT_OUT) as writer:
+            writer.write_table(left_out.combine_chunks())
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()

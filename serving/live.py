@@ -1,153 +1,124 @@
-"""What is served right now: the champion's bundle on the published snapshot, followed without a restart."""
+"""What is served right now: the champion's bundle on the published list, followed without a restart."""
 
-import logging
+import os
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow.compute as pc
-import pyarrow.parquet as parquet
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from features.catalogue import Feature
-from features.errors import InputError
-from serving import risk_list, scoring, store
+from serving import good, sentences, store
 from serving.config import ServingConfig
-from serving.records import Run
-from training import bundle as bundles
-from training.bundle import Bundle
+from serving.takeover import Served
+from serving.watched import Watched
 
-LOOK_AGAIN_SECONDS = 1.0
-GOLDEN_ROWS = 20
-log = logging.getLogger("bentoml.tsunagi")
+__all__ = ["Live", "Served"]
 
-
-class Rows:
-    """A snapshot file, in whatever order, read one row group at a time."""
-
-    def __init__(self, path: Path):
-        self._file = parquet.ParquetFile(path)
-        ids = self._file.read(["customer_id"])
-        self._order = pc.sort_indices(ids, [("customer_id", "ascending")]).to_numpy()
-        self._ids = ids["customer_id"].take(self._order).to_pylist()
-        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
-
-    def position(self, customer_id: str) -> int | None:
-        """Where a customer's row is."""
-        found = bisect_left(self._ids, customer_id)
-        return int(self._order[found]) if found < len(self._ids) and self._ids[found] == customer_id else None
-
-    def read(self, positions: Sequence[int]) -> pd.DataFrame:
-        """The rows at these positions, in this order."""
-        groups = np.searchsorted(self._starts, positions, side="right") - 1
-        needed = np.unique(groups)
-        frame = self._file.read_row_groups(needed.tolist()).to_pandas()
-        before = np.concatenate([[0], np.cumsum(np.diff(self._starts)[needed])])[:-1]
-        within = np.asarray(positions) - self._starts[groups] + before[np.searchsorted(needed, groups)]
-        return frame.iloc[within].reset_index(drop=True)
-
-    def __len__(self) -> int:
-        return len(self._ids)
+LOOK_SECONDS, LATE_SECONDS = 1.0, 15.0
+STATES = ("not_ready", "degraded", "ready")
 
 
-@dataclass(frozen=True)
-class Served:
-    """One model as it is served: a bundle, the published run whose features it scores, and their rows."""
-
-    bundle: Bundle
-    run: Run
-    rows: Rows
-
-    @cached_property
-    def features(self) -> dict[str, Feature]:
-        """The snapshot's features by name."""
-        return risk_list.features(self.run)
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class Live:
-    """Looks at most once a second for a new champion or list, and swaps one reference."""
+    """Looks once a second for a new champion or list, in a thread of its own; requests only read one reference.
 
-    def __init__(self, config: ServingConfig):
+    clock: the present as UTC without zone, for what readiness tells; what waits, waits by a clock that never jumps.
+    """
+
+    def __init__(self, config: ServingConfig, clock: Callable[[], datetime] = _now):
         self.config = config
         self.engine: Engine = store.connect(config.store_url)
-        self._served: dict[str, Served] = {}
-        self._seen: dict[str, tuple[Path | None, int]] = {}
-        self._why_not: dict[str, str] = {}
-        self._looked = -LOOK_AGAIN_SECONDS
-        self._lock = threading.Lock()
+        self._clock = clock
+        self._models = {model: Watched(config, self.engine, model, clock) for model in config.models}
+        self._file: tuple[int, int] | None = None
+        self._looked: float | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Look, then go on looking until ``stop``."""
+        if self._thread is None:
+            self.look()
+            self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def get(self, model: str) -> Served | None:
-        """What is served for a model of the config; None when nothing is ready."""
-        self._look()
-        return self._served.get(model)
+        """What is served for a model; None when nothing is. Once started it touches no file, table or lock."""
+        found = self._watched().get(model)
+        return found.served if found else None
 
     def why_not(self) -> dict[str, str]:
-        """Model -> why it cannot be served, in words; empty when everything is ready."""
-        self._look()
-        with self._lock:
-            return dict(self._why_not)
+        """Model -> why it cannot be served, in words; empty when every model is served."""
+        return {model: own.why_not for model, own in self._watched().items() if own.served is None}
 
-    def _look(self) -> None:
-        with self._lock:
-            if time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
-                return
-            for model in self.config.models:
-                self._follow(model)
-            self._looked = time.monotonic()
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every model is served, and the state of each: ready, not_ready, or degraded where ``stale`` says why.
 
-    def _follow(self, model: str) -> None:
-        """Take over a new champion or list when it works; go on with the last good one when it does not."""
-        self._why_not.pop(model, None)
-        try:
-            with Session(self.engine, expire_on_commit=False) as session:
-                run = store.published(session, model)
-        except SQLAlchemyError:
-            self._why_not[model] = "the store cannot be read; is it there, and has `python -m serving daily` run?"
-            return
-        if run is None:
-            self._why_not[model] = "no list is published; type `python -m serving daily CONFIG`"
-            self._served.pop(model, None)
-            return
-        try:
-            self._take(model, run, bundles.champion(self.config.home, model))
-        except (InputError, OSError, ValueError) as error:
-            log.warning("%s: cannot load (%s)", model, type(error).__name__)
-            if model not in self._served:
-                self._why_not[model] = "its bundle or features cannot be loaded; run the daily job again"
+        ``age_days``: from the list's as-of date to today in the zone of the data.
+        """
+        models = {model: self._state(own) for model, own in self._watched().items()}
+        late = time.monotonic() - (self._looked or 0.0)
+        states = {own["status"] for own in models.values()} | ({"degraded"} if late > LATE_SECONDS else set())
+        status = next((one for one in STATES if one in states), "ready")
+        return status != "not_ready", {"status": status, "looked_seconds_ago": round(late), "models": models}
 
-    def _take(self, model: str, run: Run, champion: Path | None) -> None:
-        seen = (champion, run.id)
-        if self._seen.get(model) == seen and model in self._served:
-            return
-        self._served[model] = self._load(run, champion)
-        self._seen[model] = seen
-        log.info("%s: bundle %s, list as of %s", model, self._served[model].bundle.version, run.as_of)
-
-    def _load(self, run: Run, champion: Path | None) -> Served:
-        """The champion on the list's rows; the list's own bundle while the champion does not fit them."""
-        rows = Rows(self.config.home / "snapshots" / run.snapshot)
-        own = self.config.home / "bundles" / run.bundle
-        if champion is not None and champion != own:
+    def look(self) -> None:
+        """Look at everything once. What goes wrong is told and tried again; it never ends the thread."""
+        registry = good.followed(self.config.home)
+        self._let_go()
+        for model, own in self._models.items():
             try:
-                return _tried(Served(bundles.load(champion), run, rows))
-            except InputError as error:
-                log.warning("%s: the new champion waits for the next list (%s)", run.model, error)
-        return _tried(Served(bundles.load(own), run, rows))
+                own.look(registry.get(model, {}).get("problem"))
+            except Exception as error:
+                own.failed(error)
+        self._looked = time.monotonic()
 
+    def _let_go(self) -> None:
+        """Close the connections to a SQLite file that was moved or replaced: they would go on reading the old one."""
+        if self.engine.url.get_backend_name() != "sqlite":
+            return
+        try:
+            found = os.stat(self.engine.url.database or "")
+            file = found.st_dev, found.st_ino
+        except OSError:
+            file = None
+        if file is None or file != self._file:
+            self._file = file
+            self.engine.dispose()
 
-def _tried(served: Served) -> Served:
-    """Score some rows before anyone asks for them. Raises DataError when they do not fit."""
-    frame = served.rows.read(range(min(GOLDEN_ROWS, len(served.rows))))
-    scores = scoring.score(served.bundle, frame)
-    if not np.isfinite(scores.score).all():
-        raise ValueError("the bundle does not give finite scores")
-    return served
+    def _watched(self) -> dict[str, Watched]:
+        if self._looked is None:
+            self.look()
+        return self._models
+
+    def _follow(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def _state(self, own: Watched) -> dict[str, Any]:
+        served, since = own.served, own.since
+        if served is None:
+            return {"status": "not_ready", "reason": own.why_not}
+        today = self._clock().replace(tzinfo=UTC).astimezone(self.config.data.zone).date()
+        state = {
+            "status": "degraded" if served.stale else "ready",
+            "as_of": served.run.as_of.isoformat(),
+            "age_days": (today - served.run.as_of).days,
+            "model_version": served.bundle.version,
+            "stale": served.stale,
+        }
+        if served.stale and since:
+            reason = sentences.words("en")["stale"][served.stale]
+            state |= {"reason": reason, "since": f"{since.isoformat(timespec='seconds')}Z"}
+        return state

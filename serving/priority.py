@@ -1,12 +1,15 @@
 """Whom to contact first: expected gain within capacity, rest days and the hold-out."""
 
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
 from features.calendar import period_start
 from features.holdout import held_out
+from serving.records import Contact
 from training.bundle import Info
 from training.value import Capacity, amounts, gains, lost
 
@@ -16,6 +19,31 @@ ACTIONS = ("contact", "held_out", "resting", "beyond_capacity", "no_gain")
 def columns(info: Info) -> list[str]:
     """The columns of a snapshot that ``plan`` reads."""
     return ["customer_id", "unit", "owner", "last_contact", *info.value.columns]
+
+
+def matters_from(capacity: Capacity, as_of: date) -> date:
+    """Contacts before this day change no list of this date."""
+    return min(as_of - timedelta(days=capacity.rest_days), period_start(as_of, capacity.per))
+
+
+def days(contacts: Iterable[Contact], timezone: str, until: date | None) -> dict[str, date]:
+    """customer_id -> the day of the newest contact, in the zone of the data; of those up to ``until``, or of all."""
+    zone, found = ZoneInfo(timezone), dict[str, date]()
+    for contact in contacts:
+        day = contact.at.replace(tzinfo=UTC).astimezone(zone).date()
+        if until is None or day <= until:
+            found[contact.customer_id] = max(day, found.get(contact.customer_id, day))
+    return found
+
+
+def contacted(frame: pd.DataFrame, days: Mapping[str, date]) -> pd.DataFrame:
+    """The frame with the newer of its last_contact and these days."""
+    place = pd.Index(frame["customer_id"]).get_indexer(list(days))
+    there = place >= 0
+    given = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[s]")
+    given.iloc[place[there]] = pd.to_datetime(pd.Series(list(days.values())))[there].to_numpy("datetime64[s]")
+    last = pd.to_datetime(frame["last_contact"]).astype("datetime64[s]")
+    return frame.assign(last_contact=last.where(last.notna() & ~(given > last), given))
 
 
 def plan(frame: pd.DataFrame, score: np.ndarray, info: Info, as_of: date) -> pd.DataFrame:

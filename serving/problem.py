@@ -3,14 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
-from serving.schema import Customer, ScoreRequest
+from pydantic import BaseModel, ValidationError
+
+from serving.schema import ScoreRequest
 
 MEDIA_TYPE = "application/problem+json"
-KNOWN_KEYS = {*ScoreRequest.model_fields, *Customer.model_fields}
 NOT_JSON = "json_invalid"
+MOST_NAMED = 100
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Refusal(Exception):
     def __init__(self, status: int, detail: str, errors: Sequence[Detail] = (), **headers: str):
         super().__init__(detail)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.problem = Problem(status, detail, tuple(errors), named)
+        self.problem = Problem(status, detail, tuple(errors[:MOST_NAMED]), named)
 
 
 def parsed(text: str) -> Problem | None:
@@ -55,22 +59,63 @@ def parsed(text: str) -> Problem | None:
         return None
 
 
-def of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
-    """pydantic's errors as a problem: 400 for what is no JSON, else 422 with every place."""
+def read(model: type[M], body: bytes) -> M:
+    """A body as this model. Raises Refusal: 400 for what is no JSON, 422 naming every place that does not fit."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problem = of_validation(found, model)
+        raise Refusal(problem.status, problem.detail, problem.errors) from None
+
+
+def of_validation(found: Sequence[Mapping[str, Any]], model: type[BaseModel] = ScoreRequest) -> Problem:
+    """pydantic's errors about a model as a problem: 400 for what is no JSON, else 422 with up to 100 places."""
     if any(error["type"] == NOT_JSON for error in found):
         return Problem(400, "the body is not valid JSON, or it is nested too deeply; send one JSON object")
-    details = dict.fromkeys(_detail(error) for error in found)
-    return Problem(422, "the request does not fit; errors[] names every place", tuple(details))
+    details = dict.fromkeys(_detail(error, model) for error in found[: 10 * MOST_NAMED])
+    return Problem(422, "the request does not fit; errors[] names every place", tuple(details)[:MOST_NAMED])
 
 
-def _detail(error: Mapping[str, Any]) -> Detail:
-    path, keys = "", list(error["loc"])
-    while keys and (isinstance(keys[0], int) or keys[0] in KNOWN_KEYS):
-        key = keys.pop(0)
-        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else key
+def _detail(error: Mapping[str, Any], model: type[BaseModel]) -> Detail:
+    path, node, inside = _walked(list(error["loc"]), _schema(model))
     if error["type"] == "extra_forbidden":
-        allowed = Customer.model_fields if path.startswith("customers") else ScoreRequest.model_fields
-        return Detail(path, f"an unknown key; known keys: {', '.join(allowed)}")
-    if path.endswith("changes") and keys:
-        return Detail(path, "feature names of up to 1,000 characters; each value a finite number, a text or null")
+        return Detail(path, f"an unknown key; known keys: {', '.join(node.get('properties', ()))}")
+    if error["type"] == "string_pattern_mismatch" and "description" in node:
+        return Detail(path, node["description"])
+    if inside and path.endswith("changes"):
+        allowed = "each value a number from −1e12 to 1e12, a text or null"
+        return Detail(path, f"feature names of up to 1,000 characters; {allowed}")
     return Detail(path, str(error["msg"]))
+
+
+def _walked(keys: list[Any], schema: dict[str, Any]) -> tuple[str, dict[str, Any], bool]:
+    """The path as far as its keys are ours, the schema of the place, whether a key of the caller's was passed.
+
+    A key of the caller's own is written as ``*``.
+    """
+    path, node, inside = "", schema, False
+    for key in keys:
+        node = _plain(node, schema)
+        if isinstance(key, int) and "items" in node:
+            path, node = f"{path}[{key}]", node["items"]
+        elif key in node.get("properties", ()):
+            path, node = f"{path}.{key}" if path else key, node["properties"][key]
+        elif isinstance(node.get("additionalProperties"), dict):
+            path, node, inside = f"{path}.*", node["additionalProperties"], True
+        else:
+            break
+    return path.removesuffix(".*"), _plain(node, schema), inside
+
+
+def _plain(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A node without reference, and without the null that it may be."""
+    choices = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(choices) == 1:
+        node = choices[0]
+    return schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()

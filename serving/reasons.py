@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from features.catalogue import Feature
 from features.config import Language
@@ -31,12 +30,13 @@ BESIDE_LONGER = ("mean", "distinct")
 
 @dataclass(frozen=True)
 class Parts:
-    """n rows, k families. ``lead``: position of the feature that speaks for the family."""
+    """n rows, k families. lead: position of the feature that speaks for the family; slope: points of one log-odds."""
 
     families: tuple[str, ...]
     log_odds: np.ndarray
     points: np.ndarray
     lead: np.ndarray
+    slope: np.ndarray
 
 
 def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray) -> Parts:
@@ -50,7 +50,7 @@ def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray)
         log_odds[:, position] = own.sum(axis=1)
         toward = np.where(log_odds[:, position] < 0, -1.0, 1.0)
         lead[:, position] = columns[np.argmax(own * toward[:, None], axis=1)]
-    return Parts(names, log_odds, log_odds * slope[:, None], lead)
+    return Parts(names, log_odds, log_odds * slope[:, None], lead, slope)
 
 
 def mean_slope(
@@ -62,32 +62,26 @@ def mean_slope(
     return np.where(near, slope_at_base, (score - base_score) / np.where(near, 1.0, step))
 
 
-class Facts:
-    """The raw numbers of a snapshot, ready to be put beside the reasons of its rows."""
+class Plan:
+    """What the sentence about each of these features compares it with; settled once a feature."""
 
-    def __init__(self, features: Iterable[Feature], frame: pd.DataFrame):
+    def __init__(self, features: Iterable[Feature]):
         self._features = {feature.name: feature for feature in features}
         self._at = {(f.source, f.measure, f.days): f.name for f in self._features.values()}
         self._longest: dict[tuple[str, str], int] = {}
         for f in self._features.values():
             own = (f.source, f.measure)
             self._longest[own] = max(self._longest.get(own, 0), f.days or 0)
-        self._frame = frame
-        self._columns: dict[str, list[Fact]] = {}
+        self._facts: dict[str, tuple[dict[str, str], dict[str, int]]] = {}
 
-    def of(self, name: str, row: int, changed: Mapping[str, Any] | None = None) -> dict[str, Fact]:
-        """The feature's measure and those its sentence compares it with.
-
-        In a what-if, a comparison is left out unless both sides were changed, for it would mix two worlds.
-        """
-        feature, given = self._features[name], changed or {}
-        facts = {feature.measure: self._column(name)[row]}
-        for key, beside in self._compared(feature):
-            if (beside in given) == (name in given):
-                facts[key] = self._column(beside)[row]
-        if "longest" in facts:
-            facts["longest_days"] = self._longest[feature.source, feature.measure]
-        return facts
+    def of(self, name: str) -> tuple[dict[str, str], dict[str, int]]:
+        """The facts of a feature: key -> the feature that holds it, its own first; and those that always hold."""
+        if name not in self._facts:
+            feature = self._features[name]
+            named = {feature.measure: name, **dict(self._compared(feature))}
+            longest = self._longest[feature.source, feature.measure]
+            self._facts[name] = named, {"longest_days": longest} if "longest" in named else {}
+        return self._facts[name]
 
     def _compared(self, feature: Feature) -> Iterator[tuple[str, str]]:
         """The features a sentence about this one compares it with, as (key among the facts, name)."""
@@ -99,24 +93,52 @@ class Facts:
         if feature.measure in BESIDE_LONGER and longest != feature.days:
             yield "longest", self._at[feature.source, feature.measure, longest]
 
-    def _column(self, name: str) -> list[Fact]:
+
+class Facts:
+    """The raw numbers of some rows, ready to be put beside their reasons.
+
+    features: those of the snapshot, or a ``Plan`` of them made before. columns: name -> n plain values; a column that
+    is no list, as of an array or a frame, is made plain.
+    """
+
+    def __init__(self, features: Iterable[Feature] | Plan, columns: Mapping[str, Any]):
+        self._plan = features if isinstance(features, Plan) else Plan(features)
+        self._given = columns
+        self._columns: dict[str, Sequence[Fact]] = {}
+
+    def of(self, name: str, row: int, changed: Mapping[str, Any] | None = None) -> dict[str, Fact]:
+        """The feature's measure and those its sentence compares it with.
+
+        In a what-if, a comparison is left out unless both sides were changed, for it would mix two worlds.
+        """
+        named, always = self._plan.of(name)
+        if changed:
+            own = name in changed
+            named = {key: held for key, held in named.items() if (held in changed) == own}
+            always = always if "longest" in named else {}
+        return {key: self._column(held)[row] for key, held in named.items()} | always
+
+    def _column(self, name: str) -> Sequence[Fact]:
         if name not in self._columns:
-            self._columns[name] = _plain(self._frame[name])
+            given = self._given[name]
+            self._columns[name] = given if isinstance(given, list) else plain(given.tolist())
         return self._columns[name]
+
+
+def plain(values: Iterable[Any]) -> list[Fact]:
+    """Whole floats as int, null as None."""
+    return [None if v != v else int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 
 
 def record(
     split: Parts, names: Sequence[str], facts: Facts, row: int, changed: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
     """All families of one row as numbers: family -> log_odds, points, feature, facts."""
+    leads = [names[lead] for lead in split.lead[row].tolist()]
+    each = zip(split.families, split.log_odds[row].tolist(), split.points[row].tolist(), leads)
     return {
-        family: {
-            "log_odds": float(split.log_odds[row, position]),
-            "points": float(split.points[row, position]),
-            "feature": names[split.lead[row, position]],
-            "facts": facts.of(names[split.lead[row, position]], row, changed),
-        }
-        for position, family in enumerate(split.families)
+        family: {"log_odds": log_odds, "points": points, "feature": lead, "facts": facts.of(lead, row, changed)}
+        for family, log_odds, points, lead in each
     }
 
 
@@ -150,8 +172,3 @@ def _told(family: str, part: Mapping[str, Any], feature: Feature, lang: Language
         },
         "text": text if raises else text + words(lang)["lowers"],
     }
-
-
-def _plain(column: pd.Series) -> list[Fact]:
-    values = column.astype(object).where(column.notna(), None).tolist()
-    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]

@@ -11,8 +11,19 @@ class Base(DeclarativeBase):
     """What Alembic compares with."""
 
 
+class Raw(str):
+    """JSON as text: a column of JSON keeps it as it is."""
+
+    __slots__ = ()
+
+
 class Run(Base):
-    """The ledger: one row per attempt to make one list."""
+    """The ledger: one row per attempt to make one list.
+
+    state: refused (a check said no), staging, published, replaced (by a newer list of the same date), removing and then
+    abandoned (a killed run); and of old lists thinned (the reasons were removed), pruned (the rows were removed) and
+    removed (the rows of one that had been replaced).
+    """
 
     __tablename__ = "runs"
     id: Mapped[int] = mapped_column(primary_key=True)

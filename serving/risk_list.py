@@ -1,59 +1,33 @@
-"""One date's ranked rows: made for the store, read back for people and programs."""
+"""One date's ranked rows, for people and programs."""
 
 import csv
-import hashlib
 import io
-import json
-import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any
 
-import numpy as np
-import pandas as pd
+import orjson
 
 from features.catalogue import Feature
 from features.config import Language
 from serving import reasons, sentences
 from serving.records import Run, Score
-from serving.scoring import KINDS
 
 REASONS = 3
-AT_ONCE = 1_000
-RISKY_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+KINDS = ("segment", "stage", "rfm")
+RISKY_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
 FIELDS = ("rank", "customer_id", "name", "score", "low", "high", "band", "percentile", "change")
 NAMED = {"segment": "segments", "stage": "stages"}
 MORE_FIELDS = ("value_at_risk", "gain", "owner", "renewal", "held_out", "action")
+BETWEEN, JSON_END = b",\n", b"\n]}\n"
 ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "note")
-
-
-def rows(plan: pd.DataFrame, texts: Callable[[np.ndarray], Iterator[str]]) -> Iterator[dict[str, Any]]:
-    """The rows of a new list in rank order, for ``records.Score``.
-
-    plan: one row per customer, that of ``priority.plan``, and ``change``. texts: gives what ``scoring.scored`` says of
-    the customers at these positions of the plan.
-    """
-    order = plan["rank"].to_numpy().argsort()
-    for start in range(0, len(order), AT_ONCE):
-        some = order[start : start + AT_ONCE]
-        for text, planned in zip(texts(some), plan.iloc[some].to_dict("records")):
-            row = json.loads(text) | planned
-            renewal, change = row["renewal"], row["change"]
-            row["renewal"] = None if renewal is None else date.fromisoformat(renewal)
-            yield row | {"change": None if math.isnan(change) else change}
-
-
-def content_hash(parts: Iterable[Any]) -> str:
-    """SHA-256 of everything a list says."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(json.dumps(part, sort_keys=True, ensure_ascii=False, default=str).encode())
-    return digest.hexdigest()
 
 
 def columns(features: Iterable[Feature]) -> list[dict[str, Any]]:
@@ -87,7 +61,9 @@ def features(run: Run) -> dict[str, Feature]:
     return {column["name"]: Feature(**column) for column in run.features}
 
 
-def told(run: Run, scores: Iterable[Score], lang: Language, limit: int = REASONS) -> Iterator[dict[str, Any]]:
+def told(
+    run: Run, scores: Iterable[Score | SimpleNamespace], lang: Language, limit: int = REASONS
+) -> Iterator[dict[str, Any]]:
     """Rows of a list in words."""
     known, said = features(run), sentences.words(lang)
     for row in scores:
@@ -103,36 +79,62 @@ def told(run: Run, scores: Iterable[Score], lang: Language, limit: int = REASONS
 
 
 def as_json(run: Run, scores: Iterable[Score], lang: Language) -> Iterator[str]:
-    """The whole list as one JSON object, in pieces: its head, and ``rows``."""
-    yield _json({**about(run, lang), "rows": []}).removesuffix("]\n}")
+    """The whole list as one JSON object, in pieces: its head, and ``rows``, one a line."""
+    yield json_head(run, lang).decode()
     for number, row in enumerate(told(run, scores, lang)):
-        yield (",\n" if number else "\n") + "  " + _json(row).replace("\n", "\n  ")
-    yield "\n ]\n}\n"
+        yield ((BETWEEN if number else b"") + json_row(row)).decode()
+    yield JSON_END.decode()
 
 
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+def json_head(run: Run, lang: Language) -> bytes:
+    """What comes before the rows."""
+    return orjson.dumps({**about(run, lang), "rows": []}).removesuffix(b"]}") + b"\n"
+
+
+def json_row(row: dict[str, Any]) -> bytes:
+    """A row of ``told``; ``BETWEEN`` stands between two, ``JSON_END`` after the last."""
+    return orjson.dumps(row)
 
 
 def as_csv(run: Run, scores: Iterable[Score], lang: Language) -> Iterator[str]:
-    """The list as lines of CSV that spreadsheets open safely: a byte order mark first, no cell that is a formula.
-
-    What low and high cover stands once, at the end of the first row.
-    """
-    head = {**about(run, lang), "note": note(run, lang) or ""}
+    """The list as lines of ``Csv``, its head first."""
     rows = told(run, scores, lang)
     first = next(rows, None)
-    horizons = list(first["risks"] or {}) if first else []
-    numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
-    fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
-    yield "\ufeff" + _line([*FIELDS, *(f"risk_{days}d" for days in horizons), *numbered, *fields, *ABOUT, "interval"])
-    for row in chain([first] if first else [], rows):
-        given = [cell for reason in row["reasons"] for cell in (reason["text"], reason["points"])]
-        given += [None] * (len(numbered) - len(given))
-        risks = [row["risks"][days] for days in horizons]
-        cells = [*(row[name] for name in FIELDS), *risks, *given, *(row[name] for name in fields)]
-        once = head["interval"] if row is first and row["low"] is not None else None
-        yield _line([_safe(cell) for cell in (*cells, *(head[name] for name in ABOUT), once)])
+    lines = Csv(run, lang, list(first["risks"] or {}) if first else [])
+    yield lines.head
+    yield from lines.lines(chain([first] if first else [], rows), first=True)
+
+
+class Csv:
+    """Lines that spreadsheets open safely: a byte order mark first, no cell that is a formula.
+
+    What low and high cover stands once, in the first row. horizons: of the risks, in days as text.
+    """
+
+    def __init__(self, run: Run, lang: Language, horizons: Sequence[str]):
+        said = {**about(run, lang), "note": note(run, lang) or ""}
+        self._horizons, self._interval = horizons, said["interval"]
+        self._about = [_safe(said[name]) for name in ABOUT]
+        fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
+        self._numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
+        risks = [f"risk_{days}d" for days in horizons]
+        self.head = "\ufeff" + _line([*FIELDS, *risks, *self._numbered, *fields, *ABOUT, "interval"])
+        self._before, self._after = itemgetter(*FIELDS), itemgetter(*fields)
+
+    def lines(self, rows: Iterable[dict[str, Any]], first: bool) -> Iterator[str]:
+        """A line for every row of ``told``. first: nothing but the head comes before them."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        for row in rows:
+            given = [cell for reason in row["reasons"] for cell in (reason["text"], reason["points"])]
+            given += [None] * (len(self._numbered) - len(given))
+            risks = [row["risks"][days] for days in self._horizons]
+            once, first = self._interval if first and row["low"] is not None else None, False
+            cells = [*self._before(row), *risks, *given, *self._after(row)]
+            writer.writerow([*map(_safe, cells), *self._about, once])
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
 
 
 def _line(cells: Iterable[Any]) -> str:
@@ -141,17 +143,21 @@ def _line(cells: Iterable[Any]) -> str:
     return text.getvalue()
 
 
-def write(path: Path, text: Iterable[str]) -> None:
-    """Write a file, piece by piece, so that readers see the old one or the new one, never a part."""
+@contextmanager
+def appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, so that readers see the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        file.writelines(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(fresh, 0o644)
-    os.replace(fresh, path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(fresh, 0o644)
+        os.replace(fresh, path)
+    finally:
+        Path(fresh).unlink(missing_ok=True)
 
 
 def _safe(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY_STARTS) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in RISKY_STARTS else cell

@@ -1,33 +1,104 @@
-"""What the doors take and give. Requests are strict: nothing is guessed, an unknown key is refused."""
+"""What the scoring door takes and gives. Requests are strict: nothing is guessed, an unknown key is refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Required
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from features.config import Language
+MOST_SCORES, MOST_EVENTS, EVENTS_OF_ONE = 1_000, 20_000, 2_000
+LARGEST = 1e12
 
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+MOMENT = "a date or time such as 2026-01-30, 2026-01-30T10:00:00+09:00 or, in the zone of the data, 2026-01-30T10:00:00"
+_CLOCK = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+
+Language = Literal["en", "ja"]
+Id = Annotated[str, Field(min_length=1, max_length=255)]
+Model = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=1_000)]
-Status = Literal["ok", "unknown_customer", "already_leaving", "opted_out", "not_enough_history"]
+Moment = Annotated[str, Field(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK})?$", description=MOMENT)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Basis = Literal["list", "changes", "events"]
+Status = Literal[
+    "ok", "unknown_customer", "already_leaving", "opted_out", "not_enough_history", "not_in_population"
+]  # fmt: skip
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = STRICT
+
+
+class Event(TypedDict, total=False):
+    """One event: ``at`` and the other roles its stream has in data.yaml, each of them, null where there is none."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    at: Required[Moment]
+    known: Moment | None
+    until: Moment | None
+    value: Number | None
+    entity: Text | int | None
+
+
+Stream = Annotated[list[Event], Field(max_length=EVENTS_OF_ONE)]
 
 
 class Customer(Request):
-    """One row. ``changes`` asks what the score would be if these features had these values."""
+    """One row: a customer by id, as listed; with ``changes``: if these features had these values; with ``events``.
 
-    customer_id: str = Field(min_length=1, max_length=255)
-    changes: dict[Text, float | Text | None] = Field(default={}, max_length=500)
+    ``events``: stream -> all its events within the history; ``[]`` says there were none. A stream that is not named
+    stays as listed; of a customer who is in no list it is empty, and every feature that is not in ``changes`` unknown.
+    """
+
+    customer_id: Id
+    changes: dict[Text, Number | Text | None] = Field(default={}, max_length=500)
+    events: dict[Text, Stream] = Field(default_factory=dict, min_length=1, max_length=100)
+
+    @field_validator("events")
+    @classmethod
+    def _not_too_many(cls, events: dict[str, list[Event]]) -> dict[str, list[Event]]:
+        return _at_most(events, sum(map(len, events.values())), EVENTS_OF_ONE, "row")
 
 
 class ScoreRequest(Request):
-    """Up to 1,000 customers of one model."""
+    """Give either ``model`` or ``models``. Customers × models: up to 1,000; events of one call: up to 20,000."""
 
-    model: str = Field(min_length=1, max_length=64)
-    customers: list[Customer] = Field(min_length=1, max_length=1_000)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["model"]}, {"required": ["models"]}],
+            "examples": [
+                {"model": "churn", "customers": [{"customer_id": "A-000001"}], "reasons": 3, "lang": "ja"},
+                {
+                    "models": ["churn", "upsell"],
+                    "customers": [
+                        {"customer_id": "A-000002", "changes": {"login_count_28d": 0}},
+                        {
+                            "customer_id": "A-000003",
+                            "events": {"login": [{"at": "2026-01-30T10:00:00+09:00", "entity": "U1"}]},
+                        },
+                    ],
+                },
+            ],
+        }
+    )
+    model: Model = Field(default_factory=str)
+    models: list[Model] = Field(default_factory=list, min_length=1, max_length=20)
+    customers: list[Customer] = Field(min_length=1, max_length=MOST_SCORES)
     reasons: int = Field(default=3, ge=0, le=50)
     lang: Language = "en"
+
+    @field_validator("customers")
+    @classmethod
+    def _not_too_many(cls, customers: list[Customer]) -> list[Customer]:
+        number = sum(len(stream) for customer in customers for stream in customer.events.values())
+        return _at_most(customers, number, MOST_EVENTS, "call")
+
+
+def _at_most(given: Any, number: int, most: int, what: str) -> Any:
+    if number > most:
+        known = {"most": f"{most:,}", "what": what}
+        raise PydanticCustomError("too_many_events", "up to {most} events a {what}; send fewer", known)
+    return given
 
 
 class Reason(BaseModel):
@@ -51,27 +122,34 @@ class Horizon(BaseModel):
 class Result(BaseModel):
     """One row's answer. Without the status ``ok`` its figures are null, there is no reason, and a text says why.
 
-    ``low`` to ``high`` is the interval that the answer's ``interval`` explains; ``risks`` maps the days of each horizon
-    to the risk within it. Null where the model knows none. ``reference`` is where the points start, not the base rate:
-    all points sum to score − reference.
+    ``basis``: what was scored: the row as listed, with changes, or from the events given. ``missing``: streams taken as
+    empty and features taken as unknown because neither the list nor the request gives them. ``ignored_events``: given,
+    but not before ``as_of``, or not known before it. ``low`` to ``high`` is the interval that the answer's ``interval``
+    explains; ``risks`` maps the days of each horizon to the risk within it. Null where the model knows none.
+    ``reference`` is where the points start, not the base rate: all points sum to score − reference. ``stale``: made
+    from the last good state, for the store or the champion cannot be read now.
     """
 
     customer_id: str
     status: Status
-    status_text: str | None = None
-    score: float | None = None
-    low: float | None = None
-    high: float | None = None
-    risks: dict[str, float] | None = None
-    band: Literal["high", "medium", "low"] | None = None
-    percentile: float | None = None
+    status_text: str | None
+    basis: Basis | None
+    score: float | None
+    low: float | None
+    high: float | None
+    risks: dict[str, float] | None
+    band: Literal["high", "medium", "low"] | None
+    percentile: float | None
     base_rate: float
     reference: float
     as_of: str
     horizon: Horizon
-    reasons: list[Reason] = []
+    reasons: list[Reason]
+    missing: list[str]
+    ignored_events: int
     model_version: str
     grade: Literal["A", "B", "C"]
+    stale: bool
 
 
 class ScoreResponse(BaseModel):
@@ -84,3 +162,13 @@ class ScoreResponse(BaseModel):
     note: str | None
     interval: str | None
     results: list[Result]
+
+
+class ScoreResponses(BaseModel):
+    """The answer to ``models``: one for each, in their order."""
+
+    answers: list[ScoreResponse]
+
+
+class ScoreAnswer(RootModel[ScoreResponse | ScoreResponses]):
+    """The answer to ``model``, or to ``models``."""

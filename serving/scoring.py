@@ -1,9 +1,7 @@
 """A bundle and a snapshot -> scores with their parts."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,13 @@ import pyarrow as pa
 
 from features import segments
 from features.catalogue import Feature
-from serving import reasons
+from serving import priority
+from serving.layout import CATEGORY, Layout, lists
 from serving.reasons import Parts, mean_slope, parts
+from serving.risk_list import KINDS
 from training.bundle import Bundle
 
-SCORE, GAP, TEXT = "list score", "list gap", "list text"
-KINDS = ("segment", "stage", "rfm")
+SCORE, GAP, RANKS = "list score", "list gap", "ranks: "
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,11 @@ class Scores:
 
 def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
     """Score every row of a snapshot. Raises DataError when the frame does not fit the bundle."""
-    matrix = bundle.matrix(frame)
+    return of(bundle, bundle.matrix(frame))
+
+
+def of(bundle: Bundle, matrix: np.ndarray) -> Scores:
+    """Score every row of a matrix, (n, f), as ``Bundle.matrix`` makes it."""
     margin = bundle.margin(matrix)
     probability = bundle.probability(margin)
     base_margin, base = bundle.base_margin, bundle.base_probability
@@ -66,38 +69,51 @@ def score(bundle: Bundle, frame: pd.DataFrame) -> Scores:
     return Scores(margin, probability, percentile, band, split, gap, interval, risks)
 
 
+def layout(bundle: Bundle, features: Sequence[Feature]) -> Layout:
+    """What the rows of a list of this bundle are made of."""
+    families = tuple(dict.fromkeys(column["family"] for column in bundle.info.features))
+    horizons = tuple(map(str, bundle.curve.horizons)) if bundle.curve else ()
+    return Layout(tuple(features), families, horizons, tuple(bundle.info.names))
+
+
 def scored(bundle: Bundle, features: Sequence[Feature], part: pa.Table) -> pa.Table:
-    """A part of a snapshot with three more columns: SCORE, GAP, and TEXT, what a list says of the customer, as JSON.
-
-    TEXT lacks what needs the other customers: rank, action and what they come from.
-    """
-    frame = part.to_pandas()
+    """A part of a snapshot as rows of a list, see ``Layout.schema``, and beside them, below RANKS, what ranks them."""
+    frame, own = part.to_pandas(), layout(bundle, features)
     scores = score(bundle, frame)
-    texts = pa.array(_texts(bundle, features, frame, scores), pa.string())
-    for name, column in ((SCORE, scores.score), (GAP, scores.gap), (TEXT, texts)):
-        part = part.append_column(name, pa.array(column))
-    return part
+    texts = {name: _text(part[name]) for name in ("customer_id", "name", "owner", "renewal")}
+    texts |= {"band": pa.array(scores.band, pa.string()), **_kinds(bundle, frame)}
+    texts |= {CATEGORY + name: _text(part[name]) for name in own.categories}
+    columns = {
+        **texts,
+        "figures": lists(_figures(own, scores, frame)),
+        "lead": lists(scores.parts.lead.astype(np.int16)),
+    }
+    ranking = {name: part[name] for name in priority.columns(bundle.info) if name in part.column_names}
+    ranking |= {SCORE: scores.score, GAP: scores.gap}
+    return pa.table(columns | {RANKS + name: column for name, column in ranking.items()})
 
 
-def _texts(bundle: Bundle, features: Sequence[Feature], frame: pd.DataFrame, scores: Scores) -> Iterator[str]:
-    facts, names = reasons.Facts(features, frame), bundle.info.names
-    columns: dict[str, list[Any]] = {name: _values(frame[name]) for name in ("customer_id", "name", "owner", "renewal")}
-    columns |= {name: getattr(scores, name).tolist() for name in ("score", "margin", "percentile", "band")}
-    columns |= scores.beside | _kinds(bundle, frame)
-    for row, values in enumerate(zip(*columns.values())):
-        families = reasons.record(scores.parts, names, facts, row)
-        yield json.dumps(dict(zip(columns, values)) | {"families": families}, ensure_ascii=False, default=str)
+def _figures(own: Layout, scores: Scores, frame: pd.DataFrame) -> np.ndarray:
+    """(n, width): one form of zero and of nothing, so that equal rows are equal bytes."""
+    low, high = scores.interval or (np.full(len(frame), np.nan),) * 2
+    columns = [scores.score, scores.margin, scores.percentile, scores.parts.slope, low, high, *scores.risks.values()]
+    columns += [*scores.parts.log_odds.T, *(frame[name].to_numpy(np.float64, na_value=np.nan) for name in own.numbers)]
+    made = np.empty((len(frame), own.width))
+    for place, column in enumerate(columns):
+        made[:, place] = column
+    made += 0.0
+    made[np.isnan(made)] = np.nan
+    return made
 
 
-def _kinds(bundle: Bundle, frame: pd.DataFrame) -> dict[str, list[str | None]]:
-    """Segment, stage and scores of each row; None where the bundle knows no segments."""
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return (column.cast(pa.date32(), safe=False) if pa.types.is_timestamp(column.type) else column).cast(pa.string())
+
+
+def _kinds(bundle: Bundle, frame: pd.DataFrame) -> dict[str, pa.Array]:
+    """Segment, stage and scores of each row; null where the bundle knows no segments."""
     cuts = bundle.info.segments
     if cuts is None:
-        return {name: [None] * len(frame) for name in KINDS}
+        return {name: pa.nulls(len(frame), pa.string()) for name in KINDS}
     found = segments.of(frame, cuts)
-    return {name: found[name].tolist() for name in KINDS}
-
-
-def _values(column: pd.Series) -> list[str | date | None]:
-    dates = pd.api.types.is_datetime64_dtype(column)
-    return [None if pd.isna(value) else value.date() if dates else str(value) for value in column]
+    return {name: pa.array(found[name], pa.string()) for name in KINDS}

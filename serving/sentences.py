@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,19 @@ def sentence(feature: Feature, facts: Facts, lang: Language) -> str:
     ``facts`` maps measures of the feature's source (in the same window) to numbers, text or None.
     """
     group, variant, numbers = _choose(feature, facts)
-    vocabulary = words(lang)
     label = feature.label.get(lang) or feature.label.get("en") or feature.source.replace("_", " ")
     filled = {name: _written(name, number, feature, lang) for name, number in numbers.items()}
-    for name in ("window", "before"):
-        filled[name] = _plural(vocabulary[name], feature.days or 7)
-    template = vocabulary["sentences"][group][variant]
-    return template.format(Label=label[:1].upper() + label[1:], label=_within(label, lang), **filled)
+    return words(lang)["sentences"][group][variant].format(**_about(label, feature.days or 7, lang), **filled)
 
 
+@lru_cache(4_096)
+def _about(label: str, days: int, lang: Language) -> dict[str, str]:
+    """What a sentence says of its feature alone."""
+    windows = {name: _plural(words(lang)[name], days) for name in ("window", "before")}
+    return {"Label": label[:1].upper() + label[1:], "label": _within(label, lang), **windows}
+
+
+@lru_cache(65_536)
 def number(value: float) -> str:
     """A number as people read it: 1,234 · 56.7 · 3.14 · 0.31 · −2.
 

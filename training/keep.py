@@ -13,8 +13,9 @@ import pandas as pd
 from features.command import appearing, progress
 from features.config import Language
 from features.data_config import workspace
+from features.erased import Erased
 from features.errors import DataError
-from training import champions, report, tracking
+from training import champions, report, tracking, trained_with
 from training.bundle import Bundle, load, place, save
 from training.config import TrainConfig
 from training.job import Evaluation
@@ -106,9 +107,11 @@ def write(evaluation: Evaluation, bundle: Bundle | None, extras: Extras, stages:
     card.write(evaluation, bundle, extras, folder)
     if bundle:
         save(bundle, folder / "bundle")
+        trained_with.write(workspace(evaluation.config.data), evaluation.rows.customer, folder / tracking.TRAINED_WITH)
     if bundle and len(evaluation.scored):
-        scored = evaluation.scored[["fold", "customer_id", "unit", "outcome"]]
-        scored.assign(score=evaluation.served_scores).to_parquet(folder / tracking.SCORES, index=False)
+        scored = evaluation.scored[["fold", "customer_id", "unit", "outcome"]].assign(score=evaluation.served_scores)
+        scored = Erased.of(workspace(evaluation.config.data)).without(scored, "customer_id")  # erased while it trained
+        scored.to_parquet(folder / tracking.SCORES, index=False)
     if bundle and evaluation.served and len(evaluation.scored):
         own = evaluate.inputs(evaluation.served, evaluation.rows)
         plots.pictures(evaluation.scored, bundle, evaluation.rows.matrix[:, own], evaluation.contacts, folder)

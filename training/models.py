@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from training import attribution
+from training.attribution import Tables
+from training.forest import Forest
+
 if TYPE_CHECKING:
     import lightgbm
 
@@ -32,7 +36,12 @@ def _reason() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Trees:
-    """A LightGBM model in its text format. Contributions are its exact path-dependent SHAP values."""
+    """A LightGBM model in its text format. Contributions are its exact path-dependent SHAP values.
+
+    Margins and contributions are compiled (``training.attribution``). LightGBM itself gives them, more slowly, where
+    the text holds what the kernel does not know (linear trees, several classes, an average of trees), and contributions
+    also where their tables would be too large (deep trees) or training rows were not counted.
+    """
 
     model: str
     kind: ClassVar[Literal["lightgbm"]] = "lightgbm"
@@ -79,14 +88,30 @@ class Trees:
         return lightgbm.Booster(model_str=self.model)
 
     @cached_property
+    def forest(self) -> Forest | None:
+        """None where the text is not known to the kernel."""
+        return Forest.known(self.model)
+
+    @cached_property
+    def tables(self) -> Tables | None:
+        """None where contributions are LightGBM's own."""
+        return Tables.known(self.forest) if self.forest else None
+
+    @cached_property
     def base_margin(self) -> float:
+        if self.forest and self.tables:
+            return attribution.expected(self.forest)
         nowhere = np.full((1, self.booster.num_feature()), np.nan)
         return float(self._predict(nowhere, pred_contrib=True)[0, -1])
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
+        if self.forest:
+            return attribution.margins(self.forest, matrix)[0]
         return self._predict(matrix, raw_score=True)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        if self.forest and self.tables:
+            return attribution.contributions(self.forest, self.tables, matrix)
         return self._predict(matrix, pred_contrib=True)[:, :-1]
 
     def _predict(self, matrix: np.ndarray, **kind: bool) -> np.ndarray:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, SCORES, CONFIG = "champion", "scores.parquet", "config.json"
-BATCH = 100
+TRAINED_WITH = "trained_with.parquet"
+BATCH, ANY = 100, 3  # 3: the deleted ones too
 QUIET = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -136,14 +137,57 @@ def scores(home: Path, name: str, registered: str, folder: Path) -> Path | None:
     with _mlflow(home, name):
         import mlflow
 
-        run_id = mlflow.MlflowClient().get_model_version(name, registered).run_id
-        try:
-            path = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=f"report/{SCORES}", dst_path=str(folder)
-            )
-            return Path(path)
-        except (mlflow.exceptions.MlflowException, OSError):
-            return None
+        return _file(mlflow.MlflowClient().get_model_version(name, registered).run_id, SCORES, folder)
+
+
+def _file(run_id: str | None, name: str, folder: Path) -> Path | None:
+    """A file that a run kept, copied below ``folder``; None when it kept none."""
+    import mlflow
+
+    folder.mkdir(exist_ok=True)
+    try:
+        at = f"report/{name}"
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=at, dst_path=str(folder)))
+    except (mlflow.exceptions.MlflowException, OSError):
+        return None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recorded training. label: ``name version``, or ``run …`` where no version is registered; trained_with, scores:
+    copies of the files that say whom it learnt from and whom it scored, None where it kept none.
+    """
+
+    label: str
+    run_id: str
+    trained_with: Path | None
+    scores: Path | None
+
+
+def trained(home: Path, data: str, folder: Path) -> Iterator[Trained]:
+    """Every training of the models of a data set, its files below ``folder``. Raises NoRegistry."""
+    with _mlflow(home, None), _answering(home):
+        import mlflow
+
+        client = mlflow.MlflowClient()
+        versions = list(client.search_model_versions(max_results=10_000))
+        own = sorted((v for v in versions if v.name.startswith(f"{data}-")), key=lambda v: (v.name, int(v.version)))
+        labels = {str(v.run_id): f"{v.name} {v.version}" for v in own}
+        every = [one for one in client.search_experiments(view_type=ANY) if one.name.startswith(f"{data}-")]
+        for one in every:  # a study of settings has thousands of runs, and none of them learnt for a bundle
+            found = client.search_runs([one.experiment_id], "tags.fingerprint LIKE '%'", ANY, max_results=10_000)
+            labels = {run.info.run_id: f"run {run.info.run_id}" for run in found} | labels
+        for run_id, label in labels.items():
+            kept = [_file(run_id, name, folder / run_id) for name in (TRAINED_WITH, SCORES)]
+            yield Trained(label, run_id, *kept)
+
+
+def replaced(home: Path, run_id: str, path: Path) -> None:
+    """Let a file of a run be this one from now on."""
+    with _mlflow(home, None), _answering(home):
+        import mlflow
+
+        mlflow.MlflowClient().log_artifact(run_id, str(path), "report")
 
 
 def _known(name: str) -> str:

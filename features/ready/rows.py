@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from features import columns
 from features.calendar import NEVER
+from features.data_config import workspace
+from features.erased import Erased
 from features.errors import DataError
 from features.ledger import Late
 from features.ready.config import Table
@@ -50,7 +52,7 @@ class Raw:
 
 
 def read(data: Table) -> Raw:
-    """Read the table. Raises DataError on an empty table, a missing column, a null or a repeated key."""
+    """Read it, but for who was erased. Raises DataError on an empty table, a missing column, a null or repeated key."""
     table = Source(data).table(data.table)
     there = {key: column for key, column in data.roles.items() if key != "label" or column in table.columns}
     require(table, data.table, {f"data.yaml: {key}": column for key, column in there.items()})
@@ -62,7 +64,11 @@ def read(data: Table) -> Raw:
     if rows.num_rows == 0:
         raise DataError(f"{data.table}: no row in it; give a table with one row a customer")
     keys = _keys(rows, data)
+    erased = Erased.of(workspace(data))
+    stays = erased.kept(rows["customer_id"])
     order = keys.sort_values(["as_of", "customer_id"], kind="stable").index.to_numpy()
+    order = order if stays is None else order[stays.to_numpy()[order]]
+    keys = keys.assign(unit=erased.renamed(keys["unit"]))
     own = rows.select([f"column {i}" for i in range(len(plain))]).rename_columns(plain).take(pa.array(order))
     label = own[data.label] if data.label in plain else None
     own = own if label is None else own.drop_columns([data.label])

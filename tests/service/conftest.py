@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from serving import auth
@@ -28,6 +29,15 @@ class Service:
     url: str
     key: str
     log: Path
+    process: subprocess.Popen
+
+    def workers(self) -> dict[int, psutil.Process]:
+        """The processes that answer or will, by pid."""
+        return {one.pid: one for one in psutil.Process(self.process.pid).children() if _is_worker(one)}
+
+    def starts(self) -> int:
+        """How many workers have come up so far, those that are gone included."""
+        return self.log.read_text().count("initialized")
 
     def get(self, path, **headers):
         return httpx.get(self.url + path, headers={"x-api-key": self.key, **headers}, timeout=60)
@@ -56,10 +66,11 @@ def service(workspace, tmp_path_factory):
 
 
 class started:
-    """Starts ``bentoml serve`` and stops it, and only it, at the end."""
+    """Starts ``bentoml serve`` and stops it, and only it, at the end. environment: variables beside the usual ones."""
 
-    def __init__(self, world: World, folder: Path, key: str):
+    def __init__(self, world: World, folder: Path, key: str, workers: int = 1, **environment: str):
         self._world, self._folder, self._key = world, folder, key
+        self._environment = {"TSUNAGI_WORKERS": str(workers), **environment}
 
     def __enter__(self) -> Service:
         with socket.socket() as free:
@@ -71,10 +82,11 @@ class started:
             "TSUNAGI_CONFIG": str(self._world.path),
             "BENTOML_HOME": str(self._folder / "bentoml"),
             "PYTHONUNBUFFERED": "1",
+            **self._environment,
         }
         with log.open("wb") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
-        service = Service(self._world, f"http://127.0.0.1:{port}", self._key, log)
+        service = Service(self._world, f"http://127.0.0.1:{port}", self._key, log, self._process)
         until = time.monotonic() + START_SECONDS
         while not _answers(service.url):
             if self._process.poll() is not None or time.monotonic() > until:
@@ -84,12 +96,20 @@ class started:
         return service
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "_bentoml_impl.worker.service" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _answers(url: str) -> bool:

@@ -3,12 +3,14 @@
 import os
 import signal
 import sys
+from functools import wraps
 from pathlib import Path
 
 import alembic.command
 import ibis.backends.duckdb
 import lightgbm
 import numpy as np
+import psycopg
 import pyarrow.parquet
 from sqlalchemy import event
 
@@ -20,37 +22,57 @@ from serving.config import ServingConfig
 from tests.service import world as worlds
 from tests.service.world import World
 
-PRELOADED = (alembic.command, ibis.backends.duckdb, lightgbm, pyarrow.parquet)
+PRELOADED = (alembic.command, ibis.backends.duckdb, lightgbm, psycopg, pyarrow.parquet)
 BATCH = 5
-TOUCHED = {"os.rename", "os.remove", "os.mkdir"}
+WRITES = ("INSERT", "UPDATE", "DELETE")
+END = "end"
 
 
-def publish(path: Path, last_step: int | None, steps: "object" = None) -> None:
-    """Run today's job; die by SIGKILL before the given step. ``steps``: a shared value that counts them.
+def publish(path: Path, trail: Path, last_step: int | None) -> None:
+    """Run today's job; die by SIGKILL before the given step. ``trail``: a file that gets the name of every step.
 
-    A step is a statement, a commit, or a file opened for writing, renamed or removed.
+    A step is a statement that writes, many rows given to the driver, a commit, or a file renamed in the workspace.
     """
     world = World(path, configs.load(path, ServingConfig))
-    done = 0
+    steps = 0
 
-    def step(*_: object, **__: object) -> None:
-        nonlocal done
-        done += 1
-        if steps is not None:
-            steps.value = done
-        if done == last_step:
+    def step(name: str) -> None:
+        nonlocal steps
+        with trail.open("a") as file:
+            file.write(f"{name}\n")
+        if steps == last_step:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def touched(name: str, arguments: tuple) -> None:
-        writes = name == "open" and isinstance(arguments[1], str) and set("wax+") & set(arguments[1])
-        if writes or name in TOUCHED:
-            step()
+        steps += 1
 
     engine = store.connect(world.config.store_url)
-    event.listen(engine, "before_cursor_execute", step)
-    event.listen(engine, "commit", step)
-    sys.addaudithook(touched)
+    event.listen(engine, "before_cursor_execute", lambda *given: _statement(step, given[2]))
+    event.listen(engine, "commit", lambda _: step("commit"))
+    store.insert = _named(step, store.insert)
+    sys.addaudithook(lambda name, given: _renamed(step, name, given, world.config.home))
     world.publish(worlds.TODAY, batch=BATCH)
+    step(END)
+
+
+def _statement(step, text):
+    words = text.replace("INTO ", "").replace("FROM ", "").split()
+    if words[0] in WRITES:
+        step(f"{words[0].lower()} {words[1]}")
+
+
+def _named(step, insert):
+    @wraps(insert)
+    def named(connection, table, rows):
+        step(f"rows {table.name}")
+        return insert(connection, table, rows)
+
+    return named
+
+
+def _renamed(step, name, given, home):
+    """Files of the workspace that get their names; those of a library's own are not ours."""
+    if name == "os.rename" and str(given[1]).startswith(str(home)):
+        new = Path(str(given[1]))
+        step(f"rename {new.parent.name} {new.suffix}")
 
 
 def _warm() -> None:

@@ -1,4 +1,7 @@
-"""Killed at any point, the daily job shows no half list, and its rerun gives the very same list."""
+"""Killed at any point, the daily job shows no half list, and its rerun gives the very same list.
+
+A hundred random points on each database: ``python -m pytest tests/service/test_daily_killed.py -m soak``.
+"""
 
 import multiprocessing
 import random
@@ -7,43 +10,75 @@ import signal
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from features import config as configs
 from serving import daily, records, store
-from serving.config import ServingConfig
-from tests.service import killed
+from tests.service import databases, killed
 from tests.service import world as worlds
 from tests.service.world import World
 
-ROUNDS = range(24)
+SOAK = range(100)
+POINTER = ("insert published", "update published")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A company with last week's list published, what an uninterrupted run of today makes of it, and its steps."""
+
+    base: World
+    list: tuple
+    files: dict
+    trail: tuple[str, ...]
+
+    def at(self, *names):
+        """The first step of one of these names."""
+        return next(number for number, step in enumerate(self.trail) if step in names)
+
+    def batches(self):
+        return [number for number, step in enumerate(self.trail) if step == "rows scores"]
+
+
+POINTS = {
+    "before the ledger's entry": lambda run: run.at("insert runs"),
+    "the ledger's entry not committed": lambda run: run.at("insert runs") + 1,
+    "before the left-out rows": lambda run: run.at("rows left_out"),
+    "before the first batch": lambda run: run.batches()[0],
+    "the first batch not committed": lambda run: run.batches()[0] + 1,
+    "after a middle batch": lambda run: run.batches()[5],
+    "the last batch not committed": lambda run: run.batches()[-1] + 1,
+    "before the features have their name": lambda run: run.at("rename snapshots .arrow", "rename snapshots .parquet"),
+    "all is staged": lambda run: run.batches()[-1] + 2,
+    "the pointer not committed": lambda run: run.at(*POINTER) + 1,
+    "after the pointer, before the CSV": lambda run: run.at("rename lists .csv"),
+    "between CSV and JSON": lambda run: run.at("rename lists .json"),
+    "after everything": lambda run: run.at(killed.END),
+}
 
 
 @pytest.fixture(scope="module")
-def prepared(workspace, tmp_path_factory):
-    """A company with last week's list published, and what an uninterrupted run of today makes of it."""
+def processes():
+    """Cheap processes of their own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.service.killed"])
+    return context
+
+
+@pytest.fixture(scope="module", params=databases.KINDS)
+def prepared(request, workspace, tmp_path_factory, processes):
     folder = tmp_path_factory.mktemp("killed")
-    base = worlds.make(folder / "base")
+    base = databases.placed(worlds.make(folder / f"base-{request.param}"), request.param)
     base.place(worlds.bundle())
     base.publish(worlds.LAST_WEEK)
-    whole = copied(base, "whole")
-    whole.publish()
-    return base, seen(whole), files(whole)
-
-
-def copied(base, name):
-    """The same company in a workspace of its own."""
-    folder = base.path.parent.parent / name
-    folder.mkdir()
-    for file in ("data.yaml", "serving.yaml"):
-        text = (base.path.parent / file).read_text().replace("name: base", f"name: {name}")
-        (folder / file).write_text(text)
-    config = configs.load(folder / "serving.yaml", ServingConfig)
-    shutil.copytree(base.config.home, config.home)
-    return World(folder / "serving.yaml", config)
+    whole, trail = databases.copied(base, "whole"), folder / "trail"
+    spared = processes.Process(target=killed.publish, args=(whole.path, trail, None))
+    spared.start()
+    spared.join()
+    assert spared.exitcode == 0
+    return Prepared(base, seen(whole), files(whole), tuple(trail.read_text().splitlines()))
 
 
 def seen(world):
@@ -63,9 +98,9 @@ def files(world):
 def state(world):
     """How far today's run is: how many rows are staged, and whether it is published."""
     with world.session() as session:
-        scores = select(func.count()).select_from(records.Score).join(records.Run)
-        staged = session.scalar(scores.where(records.Run.state == "staging"))
-        return staged, store.published(session, "churn").as_of == worlds.TODAY
+        published = select(records.Published.run_id)
+        staged = select(func.count()).select_from(records.Score).where(records.Score.run_id.not_in(published))
+        return session.scalar(staged), store.published(session, "churn").as_of == worlds.TODAY
 
 
 @contextmanager
@@ -89,46 +124,53 @@ def reading(world):
         reader.join()
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Cheap processes of their own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.service.killed"])
-    return context
+def survives(prepared, processes, world, last_step, seconds=60.0):
+    """Kill a run and look what is there, run it again and look again; how far the killed one had come."""
+    trail = world.path.parent / "trail"
+    before = seen(world)
+    process = processes.Process(target=killed.publish, args=(world.path, trail, last_step))
+    with reading(world) as found:
+        process.start()
+        process.join(seconds)
+        process.kill()
+        process.join()
+    staged, published = state(world)
+    assert all(complete for _, _, complete in found) and found
+    assert {(as_of, content) for as_of, content, _ in found} <= {before[:2], prepared.list[:2]}
+    assert seen(world) == (prepared.list if published else before)
+    assert process.exitcode == -signal.SIGKILL or seconds < 60
+    assert last_step is None or trail.read_text().splitlines() == list(prepared.trail[: last_step + 1])
+    assert world.publish().published != published
+    assert seen(world) == prepared.list and state(world) == (0, True) and files(world) == prepared.files
+    kept, once = (list((one.config.home / "snapshots").iterdir()) for one in (world, prepared.base))
+    assert not list(world.config.home.rglob(".*")) and len(kept) == 2 * len(once)
+    store.connect(world.config.store_url).dispose()
+    return "published" if published else "staged" if staged else "early"
 
 
-def test_killed_and_rerun_it_is_the_list_of_an_uninterrupted_run(prepared, processes):
-    base, whole, whole_files = prepared
-    steps, draw, states = processes.Value("i", 0), random.Random(20260201), Counter()
-    spared = processes.Process(target=killed.publish, args=(copied(base, "spared").path, None, steps))
-    spared.start()
-    spared.join()
-    assert spared.exitcode == 0
-    for number in ROUNDS:
-        world = copied(base, f"round{number}")
-        before = seen(world)
-        last_step = None if number % 4 == 3 else draw.randint(1, steps.value)
-        process = processes.Process(target=killed.publish, args=(world.path, last_step))
-        with reading(world) as found:
-            process.start()
-            process.join(draw.uniform(0.0, 1.5) if last_step is None else 60)
-            process.kill()
-            process.join()
-        staged, published = state(world)
-        assert all(complete for _, _, complete in found) and found
-        assert {(as_of, content) for as_of, content, _ in found} <= {before[:2], whole[:2]}
-        assert seen(world) == (whole if published else before)
-        states["published" if published else "staged" if staged else "early"] += process.exitcode == -signal.SIGKILL
-        assert world.publish().published != published
-        assert seen(world) == whole and state(world) == (0, True) and files(world) == whole_files
-        leftovers = list(world.config.home.rglob(".*"))
-        assert not leftovers and len(list((world.config.home / "snapshots").iterdir())) == 2
-    assert sum(states.values()) >= 20 and states["staged"] >= 6 and states["early"] >= 2, states
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_named_point_and_rerun_it_is_the_list_of_an_uninterrupted_run(prepared, processes, point):
+    last_step = POINTS[point](prepared)
+    world = databases.copied(prepared.base, f"at-{last_step}")
+    far = survives(prepared, processes, world, last_step)
+    pointed = last_step > prepared.at(*POINTER) + 1
+    batches = sum(1 for number in prepared.batches() if number + 1 < last_step)
+    assert far == ("published" if pointed else "staged" if batches else "early")
+
+
+@pytest.mark.soak
+def test_killed_anywhere_and_rerun_it_is_the_list_of_an_uninterrupted_run(prepared, processes):
+    draw, far = random.Random(20260201), Counter()
+    for number in SOAK:
+        step = None if number % 4 == 3 else draw.randrange(len(prepared.trail))
+        world = databases.copied(prepared.base, f"round{number}")
+        far[survives(prepared, processes, world, step, 60 if step is not None else draw.uniform(0.0, 1.5))] += 1
+        shutil.rmtree(world.config.home)
+    assert sum(far.values()) == len(SOAK) and far["staged"] >= 20 and far["early"] >= 5, far
 
 
 def test_one_daily_job_at_a_time(prepared):
-    base, _, _ = prepared
-    home = base.config.home
+    home = prepared.base.config.home
     with daily.alone(home), pytest.raises(daily.Busy, match="another daily job"), daily.alone(home):
         pass
     with daily.alone(home):
@@ -136,22 +178,21 @@ def test_one_daily_job_at_a_time(prepared):
 
 
 def test_a_rerun_changes_nothing_and_a_changed_list_replaces_the_old_one(prepared):
-    base, whole, _ = prepared
-    world = copied(base, "again")
+    world = databases.copied(prepared.base, "again")
     first, second = world.publish(), world.publish()
-    assert (first.published, second.published) == (True, False) and first.content == second.content == whole[1]
+    assert (first.published, second.published) == (True, False) and first.content == second.content == prepared.list[1]
     kept = {path: path.stat().st_ino for path in (world.config.home / "snapshots").iterdir()}
     world.place(worlds.bundle(holdout=0.5))
     third = world.publish()
     assert third.published and third.content != first.content
-    assert {path: path.stat().st_ino for path in (world.config.home / "snapshots").iterdir()} == kept
+    assert kept.items() <= {path: path.stat().st_ino for path in (world.config.home / "snapshots").iterdir()}.items()
     with world.session() as session:
         states = Counter(session.scalars(select(records.Run.state)))
     assert states == {"published": 2, "replaced": 1}
 
 
 def test_readers_are_hardly_ever_locked_out(prepared):
-    world = copied(prepared[0], "reads")
+    world = databases.copied(prepared.base, "reads")
     try:
         with reading(world) as found:
             world.publish(batch=1)

@@ -1,90 +1,207 @@
-"""A new champion or list is taken over without a restart; what does not fit waits."""
+"""The registry's champion is taken over when it is what the registry says and graded; else the last good one serves."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from serving import live as lives
-from serving import store
-from serving.live import Live, Rows
+from serving import good
+from serving.follow import Follower
+from serving.live import Live
 from tests.service import world as worlds
-from training.bundle import seal
+from tests.unit.bundles import frame, rule_bundle
+from training import tracking
+from training.bundle import champion, give_back, save
+
+NAME = "followed-churn"
 
 
-@pytest.fixture
-def world(workspace, tmp_path):
-    made = worlds.make(tmp_path / tmp_path.name)
-    made.place(worlds.bundle())
+@pytest.fixture(scope="module")
+def world(workspace, tmp_path_factory):
+    """A company with a list, whose champion of today is no registered version."""
+    made = worlds.make(tmp_path_factory.mktemp("followed") / "followed")
+    made.place(made_of(0))
+    made.publish()
     return made
 
 
-@pytest.fixture(autouse=True)
-def look_always(monkeypatch):
-    monkeypatch.setattr(lives, "LOOK_AGAIN_SECONDS", 0.0)
+def made_of(seed, **changes):
+    return worlds.bundle(seed=seed, **{"data": "followed", **changes})
 
 
-def test_not_ready_says_why_and_becomes_ready_by_itself(world):
-    live = Live(world.config)
-    assert live.get("churn") is None and "store cannot be read" in live.why_not()["churn"]
-    store.migrate(live.engine)
-    assert live.get("churn") is None and "no list is published" in live.why_not()["churn"]
-    world.publish()
-    assert live.get("churn").run.as_of == worlds.TODAY and live.why_not() == {}
+@pytest.fixture(scope="module")
+def register(world, tmp_path_factory):
+    """Registers a bundle as the next version, with the champion's alias; returns its number."""
+
+    def registered(bundle, version=None):
+        folder = tmp_path_factory.mktemp("run")
+        save(bundle, folder / "bundle")
+        tags = {"version": version or bundle.version}
+        made = tracking.record(world.config.home, NAME, folder, {}, tags, {}, {}).registered
+        tracking.crown(world.config.home, NAME, made)
+        return made
+
+    return registered
 
 
-def test_a_new_list_and_a_new_champion_are_followed(world):
-    world.publish(worlds.LAST_WEEK)
-    live = Live(world.config)
-    first = live.get("churn")
-    assert live.get("churn") is first
-    world.publish(worlds.TODAY)
-    second = live.get("churn")
-    assert (first.run.as_of, second.run.as_of) == (worlds.LAST_WEEK, worlds.TODAY)
-    fresh = worlds.bundle(seed=1)
-    world.place(fresh)
-    assert live.get("churn").bundle.version == fresh.version != second.bundle.version
-    assert live.get("churn").run.id == second.run.id
+@pytest.fixture
+def lines():
+    return []
 
 
-def test_a_champion_that_does_not_fit_the_list_waits_for_the_next(world):
-    world.publish()
-    live = Live(world.config)
-    good = live.get("churn").bundle.version
-    fresh = worlds.bundle(seed=2)
-    first, *others = fresh.info.features
-    info = fresh.info.model_copy(update={"features": [{**first, "name": "login_recency_9d"}, *others]})
-    world.place(seal(info, fresh.model, fresh.calibrator, fresh.reference))
-    assert live.get("churn").bundle.version == good and live.why_not() == {}
-    assert Live(world.config).get("churn").bundle.version == good
+@pytest.fixture
+def follower(world, lines):
+    return Follower(world.config, lines.append)
 
 
-def test_a_damaged_champion_never_replaces_a_good_one(world):
-    world.publish()
-    live = Live(world.config)
-    good = live.get("churn").bundle.version
-    fresh = worlds.bundle(seed=3)
-    world.place(fresh)
-    (world.config.home / "bundles" / fresh.sha256 / "model.txt").write_text("tree")
-    assert live.get("churn").bundle.version == good
+def placed(world):
+    pointer = json.loads((world.config.home / "champion-churn.json").read_text())
+    return pointer["sha256"], pointer["sequence"]
 
 
-def test_with_everything_damaged_it_is_not_ready(world):
-    world.publish()
-    for folder in (world.config.home / "bundles").iterdir():
-        (folder / "model.txt").write_text("tree")
-    live = Live(world.config)
-    assert live.get("churn") is None and "cannot be loaded" in live.why_not()["churn"]
+def served(world):
+    own = Live(world.config, lambda: worlds.NOON).get("churn")
+    return own.bundle.sha256, own.stale
 
 
-def test_rows_are_read_by_id_across_row_groups(world, tmp_path):
-    world.publish()
-    (path,) = (world.config.home / "snapshots").iterdir()
-    whole = Rows(path)
-    frame = whole.read(range(len(whole)))
-    frame.to_parquet(tmp_path / "small.parquet", index=False, row_group_size=7)
-    small = Rows(tmp_path / "small.parquet")
-    asked = [50, 3, 3, 21, 0, 57]
-    assert small.read(asked).equals(frame.iloc[asked].reset_index(drop=True))
-    assert small.position("C-0003") == 3 and small.position("C-00") is None and small.position("zzz") is None
-    frame.iloc[::-1].to_parquet(tmp_path / "unsorted.parquet", index=False, row_group_size=7)
-    unsorted = Rows(tmp_path / "unsorted.parquet")
-    places = [unsorted.position(customer) for customer in frame["customer_id"]]
-    assert unsorted.read(places).equals(frame) and unsorted.position("C-00") is None
+def test_without_a_champion_in_the_registry_nothing_changes_and_no_registry_is_made(world, follower, lines):
+    before = placed(world)
+    follower.look()
+    assert placed(world) == before and follower.problems() == ["churn"]
+    assert "there is no registry" in lines[0] and not (world.config.home / "mlflow.db").exists()
+
+
+def test_the_registrys_champion_is_placed_once_and_served(world, register, follower, lines):
+    fresh = made_of(1)
+    number = register(fresh)
+    follower.look()
+    after = placed(world)
+    assert after[0] == fresh.sha256 and follower.problems() == []
+    assert served(world) == (fresh.sha256, None)
+    follower.look()
+    Follower(world.config, lines.append).look()
+    assert placed(world) == after, "no second time, nor after a restart"
+    assert [line for line in lines if "is the registry's champion" in line] == [
+        f"churn: version {number} of {NAME} ({fresh.version}) is the registry's champion"
+    ]
+
+
+def test_a_champion_given_back_by_hand_stays_until_the_alias_moves(world, register, follower):
+    fresh, later = made_of(2), made_of(3)
+    register(fresh)
+    follower.look()
+    before = give_back(world.config.home, "churn").sha256
+    follower.look()
+    assert placed(world)[0] == before != fresh.sha256
+    register(later)
+    follower.look()
+    assert placed(world)[0] == later.sha256
+
+
+def artifact(world, bundle):
+    """A registered bundle's files, where the registry keeps them."""
+    every = (world.config.home / "mlartifacts").rglob("bundle/manifest.json")
+    (found,) = {path.parent for path in every if hashlib.sha256(path.read_bytes()).hexdigest() == bundle.sha256}
+    return found
+
+
+def tampered(world, bundle):
+    folder = artifact(world, bundle)
+    (folder / "model.txt").write_text("tree")
+
+
+def resealed(world, bundle):
+    folder = artifact(world, bundle)
+    shutil.rmtree(folder)
+    save(made_of(99), folder)
+
+
+REFUSED = {
+    "ungraded": ({"grade": "C"}, None, "grade C, which is never served"),
+    "of another data set": ({"data": "another"}, None, "trained on the data set another"),
+    "of another model": ({"model": "upsell"}, None, "holds the model upsell"),
+    "tampered": ({}, tampered, "model.txt was changed"),
+    "resealed": ({}, resealed, "they were changed"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_bundle_that_is_not_to_be_served_is_refused_and_the_last_good_one_serves(
+    world, register, follower, lines, kind
+):
+    changes, damage, reason = REFUSED[kind]
+    follower.look()
+    before, bad = placed(world), made_of(10 + list(REFUSED).index(kind), **changes)
+    kept = tracking.crowned(world.config.home, NAME)
+    register(bad)
+    if damage:
+        damage(world, bad)
+    lines.clear()
+    follower.look()
+    follower.look()
+    assert placed(world) == before and follower.problems() == ["churn"]
+    assert len(lines) == 1 and reason in lines[0], lines
+    assert served(world) == (before[0], "registry_refused")
+    tracking.crown(world.config.home, NAME, kept[0])
+    follower.look()
+    assert placed(world) == before and served(world) == (before[0], None)
+
+
+def test_a_rule_is_placed_though_its_grade_is_c(world, register, follower):
+    rule = rule_bundle(frame(200), data="followed")
+    assert rule.info.grade == "C"
+    register(rule)
+    follower.look()
+    assert placed(world)[0] == rule.sha256
+    register(made_of(4))
+    follower.look()
+
+
+def test_the_registry_goes_and_comes_back(world, follower, lines):
+    follower.look()
+    before, path = placed(world), world.config.home / "mlflow.db"
+    away = path.rename(path.with_name("away.db"))
+    lines.clear()
+    for _ in range(3):
+        follower.look()
+    assert len(lines) == 1 and "cannot be reached" in lines[0] and not path.exists()
+    assert placed(world) == before and served(world) == (before[0], "registry_unreachable")
+    away.rename(path)
+    follower.look()
+    assert follower.problems() == [] and served(world) == (before[0], None)
+
+
+def test_a_registry_server_that_is_down_is_said_without_its_password(world, follower, lines, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:private@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = placed(world)
+    follower.look()
+    assert follower.problems() == ["churn"] and placed(world) == before
+    assert "cannot be reached" in lines[0] and "private" not in "".join(lines)
+
+
+def test_a_damaged_memory_of_what_was_followed_is_begun_anew(world, lines):
+    (world.config.home / good.FOLLOWED).write_text("[")
+    follower = Follower(world.config, lines.append)
+    before = placed(world)
+    follower.look()
+    assert follower.problems() == [] and placed(world) == before
+
+
+def test_the_command_follows_until_it_is_ended(world, register):
+    fresh = made_of(5)
+    register(fresh)
+    command = [sys.executable, "-m", "serving", "follow", str(world.path), "--every", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        said = next((line for line in process.stderr if fresh.version in line), "")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert said.endswith("is the registry's champion\n")
+    assert champion(world.config.home, "churn").name == fresh.sha256
+    once = subprocess.run([*command[:5], "--once", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(once.stdout)["models"]["churn"]["version"] == fresh.version

@@ -75,7 +75,7 @@ def test_a_key_may_come_as_a_bearer_and_ends_when_it_is_revoked(service):
 
 
 def test_the_description_names_the_scoring_door(service):
-    assert "/score" in service.get("/docs.json").json()["paths"]
+    assert "/score" in service.get("/openapi.json").json()["paths"]
 
 
 def test_there_are_no_metrics_of_bentoml(service):
@@ -352,7 +352,7 @@ def test_the_workers_import_neither_mlflow_nor_shap(service):
     code = (
         "import sys\nfrom serving import online, service\nfrom serving.schema import ScoreRequest\n"
         "request = ScoreRequest(model='churn', customers=[{'customer_id': 'C-0005'}])\n"
-        "assert online.answer(service.live, request).results[0].status == 'ok'\n"
+        "assert online.answer(service.worker().live, request).results[0].status == 'ok'\n"
         "print(sorted({'mlflow', 'shap', 'matplotlib'} & set(sys.modules)))"
     )
     environment = {"TSUNAGI_CONFIG": str(service.world.path)}

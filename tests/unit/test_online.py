@@ -11,7 +11,7 @@ import pytest
 
 from features import config, snapshot
 from features.errors import DataError
-from features.online import Online
+from features.online import Online, table
 from features.snapshot_config import SnapshotConfig
 
 ROLES = ("at", "known", "until", "value", "entity")
@@ -44,6 +44,48 @@ def test_online_equals_the_batch(company):
         found = online.features(raw(company, customer), as_of)
         expected = batch.loc[customer, list(found)].to_numpy(np.float64)
         np.testing.assert_array_equal(np.array(list(found.values())), expected, customer)
+
+
+def test_many_at_once_equal_the_batch_seats_and_all(company):
+    as_of = snapshot.latest(company)
+    batch = snapshot.build(company, [as_of], labels=False).frame.set_index("customer_id")
+    people = list(batch.index[::60])
+    given = [raw(company, customer) for customer in people]
+    for own in given[::2]:
+        own.pop("ticket")
+    found = Online(company).many(given, as_of, batch.loc[people, "seats"].to_numpy(np.float64))
+    for stream, values in found.values.items():
+        there = [place for place, own in enumerate(given) if stream in own]
+        for name, column in values.items():
+            expected = batch[name].loc[[people[place] for place in there]].to_numpy(np.float64)
+            np.testing.assert_array_equal(column[there], expected, name)
+    assert "seats_used" in found.values["login"] and np.isfinite(found.values["login"]["seats_used"]).any()
+    rows = sum(table.num_rows for own in given for table in own.values())
+    assert found.visible.sum() + found.ignored.sum() == rows > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2026-01-30", "Asia/Tokyo", "2026-01-29T15:00:00Z"),
+        ("2026-01-30T10:00", "Asia/Tokyo", "2026-01-30T10:00:00Z"),
+        ("2026-01-30 10:00:00.1234567", "Asia/Tokyo", "2026-01-30T10:00:00.123456Z"),
+        ("2026-01-30T10:00:00+0900", "Asia/Tokyo", "2026-01-30T01:00:00Z"),
+        ("2026-01-30t10:00:00z", "Asia/Tokyo", "2026-01-30T10:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", "UTC", None),
+        (None, "UTC", None),
+    ],
+)
+def test_a_time_is_on_the_clock_it_names(company, text, zone, expected):
+    data = company.data.model_copy(update={"timezone": zone, "naive_times": "UTC"})
+    spec = company.data.streams["login"].model_copy(update={"known": "known_at"})
+    (moment,) = (
+        table([{"at": "2026-01-30", "known": text, "entity": " u1 "}], spec, data)["known"].cast("int64").to_pylist()
+    )
+    if expected:
+        assert moment == int(np.datetime64(expected.removesuffix("Z"), "us").astype(np.int64))
+    else:
+        assert (moment is None) == (text is None)
 
 
 def test_a_customer_without_events_has_empty_values(company):

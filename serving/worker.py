@@ -1,0 +1,114 @@
+"""What one worker of the service holds: what is served, who may come in, what is counted and written down."""
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from features import config as configs
+from features.errors import InputError
+from serving import api, environment, logs, online, problem
+from serving.api import OPERATIONS
+from serving.audit import Audit
+from serving.config import ServingConfig
+from serving.guard import Guard
+from serving.live import Live
+from serving.metrics import Metrics, Shown
+from serving.operations import Entered, Operation
+from serving.schema import ScoreRequest
+
+QUIET = ("metrics", "openapi", "limits", "models", "card")
+
+
+def now() -> datetime:
+    """The present, UTC without zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def configured() -> ServingConfig:
+    """The config that TSUNAGI_CONFIG names. Ends the process with one line when there is none, or it is wrong."""
+    try:
+        path = environment.read().config
+        if path is None:
+            raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
+        return configs.load(path, ServingConfig)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+class Worker:
+    """Made once per process, after it was forked: it starts threads and opens files of its own."""
+
+    def __init__(self, config: ServingConfig):
+        logs.set_up()
+        self.config, self.limits = config, config.limits
+        self.live, self._audit = Live(config, now), Audit(config.home)
+        self._guard = Guard(self.live.engine, config.home, now)
+        self._metrics = Metrics(config.home, (one.name for one in OPERATIONS), config.models)
+        self._requests = logs.Requests()
+        self.read = api.app(self.live, now, self._rendered)
+        self.live.start()
+        self._guard.start()
+
+    def close(self) -> None:
+        """Stop the threads and bring what was written down to the disk."""
+        self.live.stop()
+        self._guard.stop()
+        self._audit.close()
+
+    def enter(self, key: str, operation: Operation | None) -> str:
+        """The owner of a key that may do this. Raises Refusal: 401, 403, 429, 503."""
+        return self._guard.enter(key, operation.scope if operation else None)
+
+    async def score(self, body: bytes, owner: str) -> bytes:
+        """The answer to POST /score, once it is written down. Raises Refusal."""
+        request = problem.read(ScoreRequest, body)
+        told: dict[str, None] = {}
+
+        def noted(model: str, version: str, statuses: Iterable[str], scores: Iterable[float]) -> None:
+            told[model] = None
+            self._metrics.scored(model, statuses, scores)
+
+        answer = await online.answered(self.live, request, noted)
+        customers = [one.customer_id for one in request.customers]
+        for model in told:
+            self._audit.write(now(), owner, "score", model, customers)
+        return answer
+
+    def note(self, entered: Entered, body: bytes) -> None:
+        """Write down who reads or changes what. Raises Refusal when it cannot be."""
+        name = entered.operation.name
+        if name in QUIET:
+            return
+        model = entered.parameters.get("model")
+        known = model if model in self.config.models else None
+        self._audit.write(now(), entered.owner, name, known, _named(entered, body))
+
+    def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
+        """Count an answer; a line in the log when it is an error."""
+        self._metrics.observe(operation, method, status, seconds)
+        if status >= 400 and operation != "ready":
+            self._requests.line(operation, method, status, seconds, owner, logs.request_id())
+
+    def failed(self, operation: str, error: BaseException) -> None:
+        """Where it went wrong, never on what."""
+        logs.event("failed", logging.ERROR, operation=operation, error=type(error).__name__, place=logs.place(error))
+
+    def _rendered(self) -> bytes:
+        served = {model: self.live.get(model) for model in self.config.models}
+        shown = [Shown(m, s.bundle.version, s.run.as_of, bool(s.stale)) for m, s in served.items() if s]
+        return self._metrics.render(now(), shown, stale=bool(self._guard.stale))
+
+
+def _named(entered: Entered, body: bytes) -> list[str]:
+    """The customer that the address or the body is about."""
+    found: Any = entered.parameters.get("customer_id")
+    if found is None and body:
+        try:
+            content = orjson.loads(body)
+            found = content.get("customer_id") if isinstance(content, dict) else None
+        except ValueError:
+            found = None
+    return [found] if isinstance(found, str) else []

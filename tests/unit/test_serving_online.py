@@ -1,0 +1,265 @@
+"""The scoring door without its socket: what each row form is answered with, and what is refused."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features import erased
+from features.calendar import day_of, number
+from serving import misfits, online
+from serving.prepared import prepared
+from serving.problem import read
+from serving.schema import Customer, ScoreRequest
+from tests.service import world as worlds
+from tests.service.local import SEEN_DAYS, Local, local
+
+FIGURES = ("score", "low", "high", "risks", "band", "percentile")
+ROW = {"customer_id": "C-0005"}
+LOGIN = [{"at": "2026-01-30", "entity": "U1"}]
+
+
+@pytest.fixture(scope="module")
+def door(workspace, tmp_path_factory) -> Local:
+    return local(tmp_path_factory.mktemp("door") / "door")
+
+
+@pytest.fixture
+def fresh(door, monkeypatch) -> Local:
+    """The same lists, as after a new champion: nothing is taken from the published rows."""
+    served = {model: door.live.get(model) for model in ("churn", "upsell")}
+    for one in served.values():
+        other = type(one.run)(**{c.name: getattr(one.run, c.name) for c in one.run.__table__.columns})
+        other.bundle = "another"
+        served[one.run.model] = replace(one, run=other)
+    monkeypatch.setattr(door.live, "get", served.get)
+    assert not served["churn"].same
+    return door
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+@pytest.mark.parametrize("model", ["churn", "upsell"])
+def test_the_answer_is_the_published_row_field_by_field(door, model, lang):
+    _equals_the_list(door, model, lang)
+
+
+@pytest.mark.parametrize("model", ["churn", "upsell"])
+def test_a_score_made_anew_is_the_published_row_too(fresh, model):
+    _equals_the_list(fresh, model, "ja")
+
+
+def _equals_the_list(door, model, lang):
+    published = door.listed(model, lang)
+    answer = door.body({
+        "model": model, "lang": lang, "customers": [{"customer_id": row["customer_id"]} for row in published["rows"]]
+    })  # fmt: skip
+    shared = set(published["rows"][0]) & set(answer["results"][0])
+    assert shared == {"customer_id", "score", "low", "high", "risks", "band", "percentile", "reasons"}
+    for row, result in zip(published["rows"], answer["results"], strict=True):
+        assert {name: row[name] for name in shared} == {name: result[name] for name in shared}
+    head = set(published) & set(answer["results"][0])
+    assert head == {"as_of", "horizon", "model_version", "grade", "base_rate", "reference"}
+    assert all(result[name] == published[name] for result in answer["results"] for name in head)
+    assert (answer["note"], answer["interval"]) == (published["note"], published["interval"])
+
+
+@pytest.mark.parametrize("model", ["churn", "upsell"])
+def test_ones_own_events_give_the_published_score(door, model):
+    rows = door.listed(model)["rows"][::5]
+    asked = [{"customer_id": row["customer_id"], "events": door.events(row["customer_id"])} for row in rows]
+    for row, result in zip(rows, door(*asked, model=model), strict=True):
+        assert result["status"] == "ok" and result["basis"] == "events"
+        assert (result["ignored_events"], result["missing"]) == (0, [])
+        assert all(result[name] == row[name] for name in (*FIGURES, "reasons"))
+
+
+def test_a_stranger_with_the_same_facts_has_the_same_score(door):
+    (listed,) = door(ROW)
+    served = door.live.get("churn")
+    values = served.rows.values(served.rows.position("C-0005"))
+    own = {"changes": {name: values[name] for name in ("plan", "tenure_days")}, "events": door.events("C-0005")}
+    (stranger,) = door({"customer_id": "誰も知らない顧客", **own})
+    assert [stranger[name] for name in FIGURES] == [listed[name] for name in FIGURES]
+    assert stranger["basis"] == "events" and stranger["missing"] == []
+
+
+def test_what_is_assumed_of_a_stranger_is_named(door):
+    (result,) = door({"customer_id": "new", "events": {"ticket": [{"at": "2026-01-30", "until": None}]}})
+    assert result["status"] == "ok" and result["missing"] == ["login", "tenure_days", "plan"]
+    (result,) = door({"customer_id": "new", "events": {"login": LOGIN}, "changes": {"plan": None}})
+    assert result["missing"] == ["tenure_days"]
+
+
+def test_a_named_stream_is_replaced_and_the_others_stay(door):
+    (none,) = door({**ROW, "events": {"login": []}}, lang="ja")
+    (listed,) = door(ROW)
+    assert none["score"] > listed["score"]
+    (login,) = [reason for reason in none["reasons"] if reason["family"] == "login"]
+    assert login["facts"]["recency"] is None if "recency" in login["facts"] else login["facts"]["count"] == 0
+    (ticket,) = door({**ROW, "events": {"ticket": []}})
+    assert [ticket[name] for name in FIGURES] == [listed[name] for name in FIGURES]
+
+
+def test_events_at_or_after_the_date_are_not_seen_and_counted(door):
+    later = [{"at": at, "entity": "U1"} for at in ("2026-02-01", "2026-02-01T00:00:00", "2026-01-31T15:00:00Z")]
+    own = door.events("C-0005")
+    (plain, with_later) = door({**ROW, "events": own}, {**ROW, "events": {**own, "login": own["login"] + later}})
+    assert with_later.pop("ignored_events") == 3 and plain.pop("ignored_events") == 0
+    assert with_later == plain
+    just_before = [{"at": "2026-01-31T14:59:59.999999Z", "entity": "U1"}]
+    (result,) = door({**ROW, "events": {"login": just_before}})
+    assert result["ignored_events"] == 0
+
+
+@pytest.mark.parametrize("form", [{}, {"changes": {"plan": "pro"}}, {"events": {"login": LOGIN}}])
+@pytest.mark.parametrize(
+    ("customer", "status"), [(worlds.LEAVING, "already_leaving"), (worlds.OPTED_OUT, "opted_out"), ("?", None)]
+)
+def test_who_is_not_to_be_scored_is_not_in_whatever_form(door, form, customer, status):
+    (result,) = door({"customer_id": customer, **form})
+    expected = status or ("ok" if "events" in form else "unknown_customer")
+    assert result["status"] == expected and (result["score"] is None) == (expected != "ok")
+
+
+def test_who_was_erased_is_never_scored_again(door, monkeypatch):
+    home = door.world.config.home
+    erased.add(home, "C-0012", worlds.TODAY)
+    try:
+        for form in ({}, {"changes": {"plan": "pro"}}, {"events": {"login": LOGIN}}):
+            (result,) = door({"customer_id": "C-0012", **form})
+            assert result["status"] == "opted_out" and result["score"] is None and result["reasons"] == []
+        (home / erased.NAME).write_text("{")
+        monkeypatch.setattr(online, "_tombstones", {})
+        assert door.refused({"model": "churn", "customers": [ROW]}).status == 503
+    finally:
+        (home / erased.NAME).unlink()
+
+
+@pytest.mark.parametrize(("days", "status"), [(1, "ok"), (SEEN_DAYS, "ok"), (SEEN_DAYS + 1, "not_in_population")])
+@pytest.mark.parametrize("customer", ["C-0005", "new"])
+def test_events_may_say_that_a_customer_is_not_at_risk(door, customer, days, status):
+    at = day_of(number(worlds.TODAY) - days).isoformat()
+    events = {"login": [{"at": at, "entity": None}]}
+    (upsell,) = door({"customer_id": customer, "events": events}, model="upsell")
+    (churn,) = door({"customer_id": customer, "events": events}, model="churn")
+    assert (upsell["status"], churn["status"]) == (status, "ok")
+    assert (upsell["score"] is None) == (status != "ok") and bool(upsell["status_text"]) == (status != "ok")
+
+
+def test_a_customer_of_whom_nothing_is_known_gets_no_score(door):
+    for events in ({"login": []}, {"login": [{"at": "2026-03-01", "entity": None}], "ticket": []}):
+        (result,) = door({"customer_id": "new", "events": events})
+        assert result["status"] == "not_enough_history" and result["score"] is None
+        assert result["ignored_events"] == len(events["login"])
+
+
+def test_several_models_in_one_call(door):
+    body = {"models": ["upsell", "churn", "upsell"], "customers": [ROW, {"customer_id": worlds.SILENT}], "lang": "ja"}
+    answers = door.body(body)["answers"]
+    assert [one["model"] for one in answers] == body["models"] and answers[0] == answers[2]
+    for one in answers:
+        alone = door.body({"model": one["model"], "customers": body["customers"], "lang": "ja"})
+        assert one == alone
+    assert [result["status"] for result in answers[0]["results"]] == ["ok", "unknown_customer"]
+
+
+MISFITS = [
+    ({"customers": [ROW]}, "model"),
+    ({"model": "churn", "models": ["churn"], "customers": [ROW]}, "model"),
+    ({"models": ["churn", "nope"], "customers": [ROW]}, "models[1]"),
+    ({"models": [], "customers": [ROW]}, "models"),
+    ({"models": ["churn", "upsell"], "customers": [ROW] * 501}, "models"),
+    ({"model": "churn", "customers": [ROW, {**ROW, "events": {}}]}, "customers[1].events"),
+    ({"model": "churn", "customers": [ROW, {**ROW, "events": {"logout": []}}]}, "customers[1].events"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"contact": []}}]}, "customers[0].events"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": [{"entity": None}]}}]}, "customers[0].events.*[0].at"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": [{"at": "2026-02-30", "entity": None}]}}]},
+     "customers[0].events.login"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": [{"at": "2026-01-30"}]}}]},
+     "customers[0].events.login"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": [{**LOGIN[0], "until": None}]}}]},
+     "customers[0].events.login"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": LOGIN * 2001}}]}, "customers[0].events.*"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": LOGIN * 1500, "ticket": LOGIN * 600}}]},
+     "customers[0].events"),
+    ({"model": "churn", "customers": [{**ROW, "events": {"login": LOGIN * 2000}}] * 11}, "customers"),
+    ({"model": "churn", "customers": [{**ROW, "changes": {"login_recency": 3}, "events": {"login": LOGIN}}]},
+     "customers[0].changes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "path"), MISFITS)
+def test_what_does_not_fit_is_refused_at_its_place(door, body, path):
+    problem = door.refused(body)
+    assert problem.status == 422 and [error.path.removesuffix(".*") for error in problem.errors] == [
+        path.removesuffix(".*")
+    ]
+
+
+def test_every_wrong_row_of_a_long_call_is_named(door):
+    rows = [{**ROW, "changes": {"plan": "x"}} if place in (3, 40, 77) else ROW for place in range(80)]
+    problem = door.refused({"model": "churn", "customers": rows})
+    assert [error.path for error in problem.errors] == [f"customers[{place}].changes" for place in (3, 40, 77)]
+
+
+def test_the_problem_names_no_more_than_a_hundred_places(door):
+    rows = [{**ROW, "changes": {"nothing": place}} for place in range(300)]
+    assert len(door.refused({"model": "churn", "customers": rows}).errors) == 100
+    assert len(door.refused({"model": "churn", "customers": [{"customer_id": 1}] * 300}).errors) == 100
+
+
+def test_a_stale_state_is_said_in_every_result(door, monkeypatch):
+    served = door.live.get("churn")
+    monkeypatch.setattr(door.live, "get", lambda model: replace(served, stale="store_unreachable"))
+    results = door(ROW, {"customer_id": "?"}, {**ROW, "changes": {"plan": "pro"}})
+    assert [result["stale"] for result in results] == [True] * 3
+
+
+def test_nothing_served_is_a_503(door, monkeypatch):
+    monkeypatch.setattr(door.live, "get", lambda model: None)
+    problem = door.refused({"model": "churn", "customers": [ROW]})
+    assert problem.status == 503 and "retry-after" in problem.headers
+
+
+def test_a_long_answer_lets_others_in_and_is_the_same(door):
+    rows = [{"customer_id": f"C-{place % 60:04d}"} for place in range(200)]
+    request = ScoreRequest(model="churn", customers=rows)
+    turns = []
+
+    async def others():
+        while True:
+            turns.append(None)
+            await asyncio.sleep(0)
+
+    async def both():
+        beside = asyncio.ensure_future(others())
+        body = await online.answered(door.live, request)
+        beside.cancel()
+        return body
+
+    assert asyncio.run(both()) == online.answer_bytes(door.live, request)
+    assert len(turns) >= 200 / online.AT_ONCE
+
+
+def test_who_asks_is_told_what_was_said(door):
+    seen = []
+    request = read(ScoreRequest, b'{"model": "churn", "customers": [{"customer_id": "C-0005"}, {"customer_id": "?"}]}')
+    online.answer_bytes(door.live, request, lambda *told: seen.append(told))
+    ((model, version, statuses, scores),) = seen
+    assert (model, version) == ("churn", door.live.get("churn").bundle.version)
+    assert list(statuses) == ["ok", "unknown_customer"] and len(list(scores)) == 1 and np.isfinite(list(scores)).all()
+
+
+@pytest.mark.parametrize(
+    ("measure", "unit", "value", "fits"),
+    [("trend", "ratio", 15.0, True), ("trend", "ratio", -15.1, False), ("attribute", "flag", 0.5, False),
+     ("attribute", "flag", 1.0, True), ("seats_used", "share", -0.1, False), ("attribute", "value", -3.0, True),
+     ("slope", "per week", -2.0, True), ("days", "days", None, True)],
+)  # fmt: skip
+def test_changes_that_nobody_could_mean_are_refused(door, monkeypatch, measure, unit, value, fits):
+    model = prepared(door.live.get("churn"), door.world.config.data)
+    column = {**model.columns["login_recency"], "measure": measure, "unit": unit}
+    monkeypatch.setitem(model.columns, "login_recency", column)
+    row = Customer(customer_id="C-0005", changes={"login_recency": value})
+    assert bool(list(misfits.of(model, row, "customers[0]"))) != fits
