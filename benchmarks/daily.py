@@ -130,7 +130,7 @@ def _bundle(asked: SnapshotConfig, table: Rows) -> Bundle:
 def run(config: Path, home: Path) -> dict[str, object]:
     """The job in a process of its own."""
     command = [sys.executable, "-m", "serving", "daily", str(config.resolve()), "--json"]
-    began, said = time.perf_counter(), list[tuple[float, str]]()
+    began, said, spent = time.perf_counter(), list[tuple[float, str]](), sum(os.times()[2:4])
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         memory = Memory(process.pid)
@@ -138,7 +138,7 @@ def run(config: Path, home: Path) -> dict[str, object]:
             said.append((time.perf_counter() - began, line.strip()))
             print(f"{said[-1][0]:8.1f} s  {line.rstrip()}", file=sys.stderr)
         out = process.stdout.read()
-    total = time.perf_counter() - began
+    total, used = time.perf_counter() - began, os.times()
     answer = json.loads(out.splitlines()[-1])
     if process.returncode:
         raise SystemExit(json.dumps(answer))
@@ -146,6 +146,7 @@ def run(config: Path, home: Path) -> dict[str, object]:
     seconds = {text: round(end - when, 1) for (when, text), end in zip(said, ends)}
     size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file() and "activity" not in path.parts)
     figures = {"rows": answer["lists"][0]["rows"], "seconds": round(total, 1), "peak_gigabytes": memory.stop()}
+    figures |= {"cpu_seconds": round(used.children_user + used.children_system - spent, 1)}
     return figures | {"written_gigabytes": round(size / 1e9, 2), "seconds_by_stage": seconds}
 
 

@@ -5,10 +5,12 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from datetime import date
 from functools import lru_cache, partial
@@ -22,11 +24,13 @@ import orjson
 import pandas as pd
 
 from features.config import Language
+from features.errors import InputError
 from serving import risk_list
 from serving.records import Raw, Run
 from serving.rows import Rows
 
 PIECE, ENOUGH = 500, 20_000
+KILLED = "a process that helped to make the list was killed, perhaps for want of memory; free some and start it again"
 Columns = dict[str, np.ndarray]
 T = TypeVar("T")
 
@@ -59,12 +63,15 @@ class Crew:
             yield from (work(*piece) for piece in pieces)
             return
         waiting: deque[Future[T]] = deque()
-        for piece in pieces:
-            waiting.append(self._pool.submit(work, *piece))
-            if len(waiting) > 4 * self._size:
+        try:
+            for piece in pieces:
+                waiting.append(self._pool.submit(work, *piece))
+                if len(waiting) > 4 * self._size:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise InputError(KILLED) from None
 
 
 def _mortal() -> None:
@@ -72,6 +79,7 @@ def _mortal() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started this
     gc.freeze()  # what is loaded stays: looking through it again and again costs a fifth of the work
 
     def watch() -> None:

@@ -73,7 +73,8 @@ def opened(path: Path) -> Rows:
 def tried(served: Served) -> Served:
     """Score rows from all over the list before anyone asks for them. Raises Misfit, or DataError for bad numbers."""
     bundle, rows = served.bundle, served.rows
-    positions = np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(np.int64)) if len(rows) else []
+    positions: np.ndarray = np.unique(np.linspace(0, len(rows), GOLDEN_ROWS, endpoint=False).astype(np.int64))
+    positions = positions[positions < len(rows)]
     try:
         scores = scoring.of(bundle, rows.matrix(positions, bundle.info.features))
     except DataError as error:

@@ -1,5 +1,8 @@
 """The file of a list gives back what went in, by customer."""
 
+import os
+import signal
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -7,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.errors import DataError
+from features.errors import DataError, InputError
 from serving import draft as drafts
-from serving import priority, reasons, scoring
+from serving import pieces, priority, reasons, scoring
 from serving.draft import Draft
+from serving.pieces import Crew
 from serving.rows import Rows
 from tests.unit.bundles import frame, lightgbm_bundle, rule_bundle, with_parts
 from tests.unit.test_serving_draft import FEATURES, table
@@ -157,3 +161,26 @@ def test_it_outlives_the_removal_of_its_file(tmp_path, bundle):
     rows, before = Rows(path), Rows(path).stored(7)
     path.unlink()
     assert rows.stored(7) == before
+
+
+def die(positions, plan):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def doubled(positions, plan):
+    return (2 * positions).tolist(), os.getpid()
+
+
+def test_pieces_come_in_order_from_processes_that_do_not_outlive_the_work(monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", 3)
+    order, plan = np.random.default_rng(0).permutation(20), pd.DataFrame({"rank": np.arange(20)})
+    with Crew(pieces.ENOUGH) as crew:
+        made = list(crew.each(doubled, plan, order))
+        assert [place for some, _ in made for place in some] == (2 * order).tolist()
+        workers = {process for _, process in made}
+        assert os.getpid() not in workers
+        with pytest.raises(InputError, match="was killed, perhaps for want of memory"):
+            list(crew.each(die, plan, order))
+    assert not any(os.path.exists(f"/proc/{process}") for process in workers)
+    with Crew(pieces.ENOUGH - 1) as alone:
+        assert {process for _, process in alone.each(doubled, plan, order)} == {os.getpid()}

@@ -262,6 +262,17 @@ def test_trees_too_deep_for_tables_are_explained_by_lightgbm():
     assert (model.contributions(matrix) == parts[:, :-1]).all()
 
 
+def test_tables_stay_within_their_limit(monkeypatch):
+    model = trees(num_leaves=15)
+    size = model.tables.cells.nbytes
+    monkeypatch.setattr(tables, "BYTES", size)
+    assert attribution.Tables.of(model.forest).cells.nbytes == size
+    monkeypatch.setattr(tables, "BYTES", size - 1)
+    with pytest.raises(tables.TooLarge, match="bytes"):
+        attribution.Tables.of(model.forest)
+    assert Trees(model.model).tables is None
+
+
 TWINS = np.arange(400.0)[:, None] * np.ones((1, 2))
 EVERY = {"num_leaves": 390, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 0.0, "max_bin": 400, "min_data_in_bin": 1}
 
@@ -370,6 +381,13 @@ def test_a_field_that_makes_no_tree_is_not_known(field, given):
     first, *rest = line.partition("=")[2].split(" ")
     changed = f"{field}={' '.join([given, *rest])}"
     assert first != given and Forest.known(PLAIN.replace(line, changed, 1)) is None
+
+
+def test_nodes_in_a_ring_are_not_known():
+    ring = {"left_child": "-1 2 3 1", "right_child": "-2 -3 -4 -5"}
+    lines = [f"{name}={ring[name]}" if (name := line.partition("=")[0]) in ring else line for line in PLAIN.split("\n")]
+    with pytest.raises(Unknown, match="the shape of a tree"):
+        Forest.parse("\n".join(lines))
 
 
 @pytest.mark.parametrize("line", TREE)
