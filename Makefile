@@ -91,7 +91,7 @@ serve: $(READY)
 	@test -d workspace/$(DATA)/bundles || { \
 	    echo 'Nothing to serve yet: make demo$(if $(filter saas,$(DATA)),, DATA=$(DATA)) comes first.' >&2; exit 2; }
 	@$(RUN) serving keys create $(CONFIGS)/serving.yaml --name demo --replace --port $(PORT)
-	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT)
+	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT) --timeout-graceful-shutdown 10
 
 # The kernels run once interpreted, because coverage cannot see into compiled code.
 test: $(TESTING)

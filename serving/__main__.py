@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--yes", action="store_true", help="needed, for it cannot be undone")
     example = "follow configs/saas/serving.yaml"
     parser = door.add("follow", follow, "take over the registry's champion, verified, again and again", example)
-    parser.add_argument("--every", type=_whole(1, 86_400), default=5, metavar="SECONDS", help="how often to look (5)")
+    parser.add_argument("--every", type=_whole(1, 86_400), default=30, metavar="SECONDS", help="how often to look (30)")
     parser.add_argument("--once", action="store_true", help="look once and end")
     return door.open()
 

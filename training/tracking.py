@@ -109,6 +109,25 @@ def crown(home: Path, name: str, registered: str) -> None:
         mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, registered)
 
 
+def crowned(home: Path, name: str) -> tuple[str, str] | None:
+    """The number of the version that has the alias ``champion``, and the version of its bundle; None when none has.
+
+    Raises NoRegistry; makes nothing where there is no registry.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / "mlflow.db").is_file():
+        raise NoRegistry(f"{home / 'mlflow.db'}: there is no registry; train first, or set MLFLOW_TRACKING_URI")
+    with _mlflow(home, None), _answering(home):
+        import mlflow
+
+        try:
+            found = mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return str(found.version), found.tags.get("version", "")
+
+
 def download(home: Path, name: str, registered: str, folder: Path) -> Path:
     """The bundle of a registered version, copied below ``folder``. Raises DataError when there is none."""
     with _mlflow(home, name):
