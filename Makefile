@@ -15,7 +15,8 @@ TESTING := .venv/.testing
 CONFIGS := configs/$(DATA)
 MODELS := $(filter $(notdir $(basename $(wildcard $(CONFIGS)/*.yaml))),churn upsell)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-KERNELS := tests/spec/test_windows.py tests/spec/test_calendar.py tests/properties/test_windows.py
+KERNELS := tests/spec/test_windows.py tests/spec/test_calendar.py tests/properties/test_windows.py \
+	tests/unit/test_training_attribution.py
 
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -105,6 +106,9 @@ test: $(TESTING)
 bench: $(TESTING)
 	@$(RUN) benchmarks
 	@$(RUN) benchmarks.online
+	@$(RUN) benchmarks.reasons --rows 200000
+	@$(RUN) benchmarks.serving --minutes 10
+	@$(RUN) benchmarks.daily --customers 1000000 --folder workspace/benchmarks/daily
 
 clean:
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

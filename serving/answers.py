@@ -143,13 +143,16 @@ class Past(Answer):
     rank: int
 
 
-class Customer(Answer):
+class KnownCustomer(Answer):
     """``models``: model -> its newest word. ``contacts`` and ``history``: the newest; see /history for all."""
 
     customer_id: str
     models: dict[str, Scored | NotScored]
     contacts: list[Contact]
     history: list[Past]
+
+
+Customer = KnownCustomer  # in the description its name is another than that of the customer who is to be scored
 
 
 class PastWithReasons(Past):

@@ -33,6 +33,12 @@ SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
 }
 UNTAGGED = ("live", "ready", "metrics")
+OF_THE_MODEL = (
+    "422 also answers what is allowed here and refused by the model: a feature or a stream it does not have, a value "
+    "that is none of the feature's, a feature that follows from events given, an event without a role of its stream, a "
+    "time that there is not. GET /v1/models/{model}/card names the features; the data's configuration the streams."
+)
+OF_A_CURSOR = "422 also answers a cursor that another query gave, or nobody."
 
 
 @cache
@@ -60,6 +66,7 @@ def _schemas(operations: Iterable[Operation], models: tuple[str, ...]) -> tuple[
     modes += [(one, "serialization") for one in given]
     named, made = models_json_schema(sorted(modes, key=str), ref_template=REF)
     for schema in made["$defs"].values():
+        schema.pop("examples", None)
         properties = schema.get("properties", {})
         for place in (properties.get("model"), properties.get("models", {}).get("items")):
             if place and place.get("type") == "string":
@@ -72,7 +79,7 @@ def _operation(one: Operation, models: tuple[str, ...], named: Named) -> Json:
     if one.scope is None:
         made["security"] = []
     else:
-        made["description"] = f"The key needs the scope {one.scope}."
+        made["description"] = f"The key needs the scope {one.scope}.{_beyond(one)}"
     parameters = [*_path(one, models), *_query(one, models), *_headers(one)]
     if parameters:
         made["parameters"] = parameters
@@ -80,6 +87,13 @@ def _operation(one: Operation, models: tuple[str, ...], named: Named) -> Json:
         content = {"schema": named[one.body], "examples": examples.BODIES[one.name]}
         made["requestBody"] = {"required": True, "content": {JSON: content}}
     return made
+
+
+def _beyond(one: Operation) -> str:
+    """What is refused although no schema can say so."""
+    if one.name == "score":
+        return f" {OF_THE_MODEL}"
+    return f" {OF_A_CURSOR}" if one.query and "cursor" in one.query.model_fields else ""
 
 
 def _path(one: Operation, models: tuple[str, ...]) -> list[Json]:

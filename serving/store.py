@@ -73,7 +73,7 @@ def stage(
 @retried
 def _stage(session: Session, run_id: int, table: type[Score] | type[LeftOut], rows: list[dict[str, Any]]) -> None:
     try:
-        insert(writing(session), cast(Table, table.__table__), [{"run_id": run_id, **row} for row in rows])
+        insert(writing(session), cast(Table, table.__table__), run_id, rows)
         if _locked(session, run_id) != "staging":
             raise Busy("another daily job has begun on this store and removed what this one had made; start it again")
         session.commit()

@@ -14,7 +14,7 @@ from features.catalogue import CUSTOMER_MEASURES, MEASURES
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("features", "training", "serving", "simulation")
-FOLDERS = {*ROOMS, "notebooks", "configs", "benchmarks", "tests", "docs"}
+FOLDERS = {*ROOMS, "notebooks", "configs", "benchmarks", "tests", "docs", "deploy"}
 README = ROOT / "README.md"
 DOCS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCS}

@@ -7,7 +7,7 @@ Each gives ``margin(matrix)``, (n,) log-odds, and ``contributions(matrix)``, (n,
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -143,7 +143,7 @@ class Numbers:
 
     def term(self, column: np.ndarray) -> np.ndarray:
         clipped = np.clip(column, self.low, self.high)
-        scaled = np.sign(clipped) * np.log1p(np.abs(clipped)) if self.log else clipped
+        scaled = np.where(self.log, np.sign(clipped) * np.log1p(np.abs(clipped)), clipped)
         return np.where(np.isnan(column), self.missing, self.weight * (scaled - self.center) / self.scale)
 
 
@@ -174,17 +174,26 @@ class Linear:
     kind: ClassVar[Literal["logistic"]] = "logistic"
     file: ClassVar[str] = "linear.json"
 
-    @property
+    @cached_property
     def base_margin(self) -> float:
         return self.intercept + float(np.sum([term.expected for term in self.terms]))
+
+    @cached_property
+    def _numbers(self) -> tuple[list[int], Any]:
+        """Where the number columns are, and all of them side by side as one."""
+        places = [place for place, term in enumerate(self.terms) if isinstance(term, Numbers)]
+        own = {field.name: np.array([getattr(self.terms[i], field.name) for i in places]) for field in fields(Numbers)}
+        return places, Numbers(**own)  # type: ignore[arg-type]
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         return self.base_margin + self.contributions(matrix).sum(axis=1)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        parts = np.zeros(matrix.shape)
-        for position, term in enumerate(self.terms):
-            parts[:, position] = term.term(matrix[:, position]) - term.expected
+        parts, (places, numbers) = np.zeros(matrix.shape), self._numbers
+        parts[:, places] = numbers.term(matrix[:, places]) - numbers.expected
+        for place, term in enumerate(self.terms):
+            if isinstance(term, Categories):
+                parts[:, place] = term.term(matrix[:, place]) - term.expected
         return parts
 
     def text(self) -> str:

@@ -61,9 +61,9 @@ def _statement(step, text):
 
 def _named(step, insert):
     @wraps(insert)
-    def named(connection, table, rows):
+    def named(connection, table, run_id, rows):
         step(f"rows {table.name}")
-        return insert(connection, table, rows)
+        return insert(connection, table, run_id, rows)
 
     return named
 

@@ -1,14 +1,20 @@
 """The description under fire: requests that it allows and requests that it forbids, made up and sent to a real server.
 
-The number of cases an operation is TSUNAGI_CASES (200 when it is not set); they are the same in every run.
+TSUNAGI_CASES says how many are made up for an operation (200 when it is not set), beside those at the boundaries of
+every schema. They are the same in every run.
 """
 
 import os
+import re
+from collections import Counter, defaultdict
+from copy import deepcopy
 
 import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
+from schemathesis import GenerationMode, checks
+from schemathesis.config import SchemathesisConfig
 
 from serving import api, auth, openapi
 from serving.operations import SCOPES
@@ -16,16 +22,64 @@ from tests.service import world as worlds
 from tests.service.conftest import started
 
 CASES = int(os.environ.get("TSUNAGI_CASES", "200"))
-ANYHOW = settings(
-    max_examples=CASES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
-schema = schemathesis.openapi.from_dict(openapi.document(api.OPERATIONS, ("churn",)))
-schema.config.generation.update(with_security_parameters=False)
+SAME = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
+DESCRIPTION = openapi.document(api.OPERATIONS, ("churn",))
+
+MISFIT = ["400", "405", "406", "413", "415", "422"]
+STATE = ["2xx", "304", "404", "409", "410"]
+AS_DESCRIBED = [checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance]
+REFUSED_BY_THE_MODEL = {"score": r"customers\[\d+\]\.(changes|events)"}
+EVERY_CURSOR = "cursor"
+
+
+def accepting(*statuses):
+    return {"negative_data_rejection": {"expected-statuses": list(statuses)}}
+
+
+def drawn(name):
+    return {"dictionary": name, "probability": 0.5}
+
+
+CONFIG = {
+    "generation": {"with-security-parameters": False},
+    "checks": {**accepting(*MISFIT), "positive_data_acceptance": {"expected-statuses": STATE}},
+    "operations": [{"include-path-regex": r"customer_id|\{model\}", "checks": accepting(*MISFIT, "404")}],
+    "dictionaries": {
+        "customers": {"values": [f"C-{number:04d}" for number in range(60)]},
+        "days": {"values": [str(worlds.LAST_WEEK), str(worlds.TODAY)]},
+        "owners": {"values": ["ann@example.com", "bob@example.com"]},
+    },
+    "parameters": {
+        **{place: drawn("customers") for place in ("path.customer_id", "query.customer_id", "body.customer_id")},
+        "body.customers[*].customer_id": drawn("customers"),
+        "body.as_of": drawn("days"),
+        "query.owner": drawn("owners"),
+    },
+}
+
+
+def hinted():
+    """The description, with the names that only the model knows where they are allowed, so that some are tried."""
+    document = deepcopy(DESCRIPTION)
+    row = document["components"]["schemas"]["Customer"]["properties"]
+    changes, events = row["changes"], row["events"]
+    number, _, nothing = changes["additionalProperties"]["anyOf"]
+    changes["properties"] = {name: {"anyOf": [{**number, "minimum": 0}, nothing]} for name in worlds_features()}
+    whole = {"allOf": [{"$ref": "#/components/schemas/Event"}, {"required": ["at", "entity"]}]}
+    events["properties"] = {"login": {"type": "array", "items": whole, "maxItems": 20}}
+    return document
+
+
+def worlds_features():
+    return [one["name"] for one in worlds.bundle().info.features if one["kind"] != "category"]
+
+
+schema = schemathesis.openapi.from_dict(hinted(), config=SchemathesisConfig.from_dict(CONFIG))
 
 
 @pytest.fixture(scope="module")
 def fired(workspace, tmp_path_factory):
-    """A world of its own: its customers are erased."""
+    """A server of a world of its own, for its customers are erased."""
     folder = tmp_path_factory.mktemp("fired")
     world = worlds.make(folder / "fired")
     world.place(worlds.bundle())
@@ -33,13 +87,56 @@ def fired(workspace, tmp_path_factory):
         world.publish(as_of)
     with world.session() as session:
         key = auth.create(session, "everything", worlds.NOON, scopes=SCOPES)
-    with started(world, folder, key) as running, requests.Session() as kept:
-        kept.headers["x-api-key"] = key
-        yield running.url, kept
+    with started(world, folder, key) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def session(fired):
+    with requests.Session() as kept:
+        kept.headers["x-api-key"] = fired.key
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def tally():
+    """Operation -> (mode, status) -> how many."""
+    return defaultdict(Counter)
+
+
+def test_the_description_served_is_the_one_under_fire(fired):
+    assert fired.get("/openapi.json").json() == DESCRIPTION
 
 
 @schema.parametrize()
-@ANYHOW
-def test_generated(case, fired):
-    url, session = fired
-    case.call_and_validate(base_url=url, session=session, excluded_checks=[schemathesis.checks.ignored_auth])
+@settings(max_examples=CASES, **SAME)
+def test_what_is_allowed_is_taken_and_what_is_forbidden_is_refused(case, fired, session, tally):
+    response = case.call(base_url=fired.url, session=session)
+    name, allowed = case.operation.definition.raw["operationId"], case.meta.generation.mode == GenerationMode.POSITIVE
+    tally[name][allowed, response.status_code] += 1
+    without = [checks.ignored_auth]
+    if allowed and response.status_code == 422 and beyond_any_schema(name, response.json()["errors"]):
+        without.append(checks.positive_data_acceptance)
+    case.validate_response(response, excluded_checks=without, transport_kwargs={"session": session})
+
+
+def beyond_any_schema(name, errors):
+    """Whether all that is refused is what the operation's text says of 422."""
+    place = re.compile(REFUSED_BY_THE_MODEL.get(name, EVERY_CURSOR))
+    return bool(errors) and all(place.match(error["path"]) for error in errors)
+
+
+@schema.include(operation_id=[one.name for one in api.OPERATIONS if one.scope]).parametrize()
+@settings(max_examples=5, **SAME)
+def test_nobody_comes_in_without_a_key_or_with_another(case, fired):
+    for key in ({}, {"x-api-key": "tsu_other"}, {"authorization": "Bearer tsu_other"}):
+        response = case.call(base_url=fired.url, headers=key)
+        assert response.status_code == 401 and response.headers["www-authenticate"] == ["Bearer"]
+        case.validate_response(response, checks=AS_DESCRIBED)
+
+
+def test_it_was_no_shooting_in_the_dark(tally):
+    """Every operation succeeded, too, and none of those forbidden did."""
+    for name, seen in tally.items():
+        assert any(allowed and status < 300 for allowed, status in seen), name
+        print(name, dict(seen))

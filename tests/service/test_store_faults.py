@@ -64,11 +64,12 @@ def each_step(engine, monkeypatch, step):
     """Call ``step``, once the job is the only one, before every statement and commit, and in the middle of the rows."""
     insert, clean = store.insert, store.clean
 
-    def disturbed(connection, table, rows):
-        half = len(rows) // 2
-        insert(connection, table, rows[:half])
+    def disturbed(connection, table, run_id, rows):
+        half = (len(rows) + 1) // 2
+        insert(connection, table, run_id, rows[:half])
         step()
-        insert(connection, table, rows[half:])
+        if rows[half:]:
+            insert(connection, table, run_id, rows[half:])
 
     def begun(session, now):
         event.listen(engine, "before_cursor_execute", lambda *_: step())
