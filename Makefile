@@ -1,7 +1,7 @@
 # Works with GNU make 3.81 (macOS) and a plain POSIX shell.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bench clean
+.PHONY: help setup demo serve test bench soak clean
 .NOTPARALLEL:
 
 DATA ?= saas
@@ -39,6 +39,7 @@ help:
 	@echo 'make serve [DATA=…]      start the service on what the demo made; PORT=3000'
 	@echo 'make test                every check and every test'
 	@echo 'make bench               the benchmarks beside other engines: an hour, 20 GB of disk'
+	@echo 'make soak                what is too long for make test: several hours'
 	@echo 'make clean               remove the environment and the caches; workspace/ stays'
 	@echo
 	@echo 'Each sets up .venv first when pyproject.toml or constraints.txt changed. PYTHON=… chooses the interpreter.'
@@ -109,6 +110,13 @@ bench: $(TESTING)
 	@$(RUN) benchmarks.reasons --rows 200000
 	@$(RUN) benchmarks.serving --minutes 10
 	@$(RUN) benchmarks.daily --customers 1000000 --folder workspace/benchmarks/daily
+
+# What is too long for make test: kills at random, many cases against the description, an hour under load.
+soak: $(TESTING)
+	@$(RUN) pytest tests/service/test_daily_killed.py -m soak
+	@TSUNAGI_CASES=2000 $(RUN) pytest tests/service/test_openapi.py
+	@TSUNAGI_CASES=20000 $(RUN) pytest tests/service/test_openapi.py
+	@$(RUN) benchmarks.soak --minutes 60
 
 clean:
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

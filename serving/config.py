@@ -21,12 +21,17 @@ class Limits(Strict):
 
 
 class ServingConfig(Strict):
-    """``lang``: the language of the files and the printed list; the service answers in the one asked for."""
+    """``lang``: the language of the files and the printed list; the service answers in the one asked for.
+
+    keep_days, list_days: how long the reasons of older lists are kept, and their rows.
+    """
 
     data: Data
     models: tuple[str, ...] = Field(min_length=1)
     store: str | None = None
     lang: Language = "en"
+    keep_days: int = Field(default=30, ge=1)
+    list_days: int = Field(default=400, ge=1)
     limits: Limits = Limits()
 
     @field_validator("store")

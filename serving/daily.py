@@ -24,7 +24,7 @@ from training.bundle import Bundle, Info
 
 __all__ = ["Busy", "Outcome", "Refused", "alone", "champions", "placed", "run", "snapshot_config"]
 
-FRESH_DAYS, KEEP_DAYS = 3, 30
+FRESH_DAYS = 3
 MISSING = (
     "no champion yet for {model}; type `python -m training train` with the YAML of {model} first, "
     "or take the model out of `models` in serving.yaml"
@@ -121,7 +121,7 @@ def run(
             if fresh:
                 store.publish(session, entry, clock())
             paths = listed.write(crew, plan)
-        retention.prune(session, clock(), getattr(config, "keep_days", KEEP_DAYS))
+        retention.prune(session, clock(), config.keep_days, config.list_days)
         return Outcome(entry.model, as_of, entry.rows, entry.content, fresh, *paths)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,22 @@ class Parts:
 
 def parts(contributions: np.ndarray, families: Sequence[str], slope: np.ndarray) -> Parts:
     """Sum contributions (n, f) by family; points are log-odds × the calibrator's mean slope (n,)."""
-    names = tuple(dict.fromkeys(families))
+    names, places = _grouped(tuple(families))
     log_odds = np.zeros((len(contributions), len(names)))
     lead = np.zeros(log_odds.shape, np.int64)
-    for position, family in enumerate(names):
-        columns = np.array([i for i, name in enumerate(families) if name == family])
-        own = contributions[:, columns]
+    for position, columns in enumerate(places):
+        own = np.ascontiguousarray(contributions[:, columns])  # a row is summed alike, alone and in company
         log_odds[:, position] = own.sum(axis=1)
         toward = np.where(log_odds[:, position] < 0, -1.0, 1.0)
         lead[:, position] = columns[np.argmax(own * toward[:, None], axis=1)]
     return Parts(names, log_odds, log_odds * slope[:, None], lead, slope)
+
+
+@lru_cache(maxsize=64)
+def _grouped(families: tuple[str, ...]) -> tuple[tuple[str, ...], list[np.ndarray]]:
+    """The families in order of appearance, and the positions of the features of each."""
+    names = tuple(dict.fromkeys(families))
+    return names, [np.array([i for i, name in enumerate(families) if name == family]) for family in names]
 
 
 def mean_slope(

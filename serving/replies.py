@@ -1,10 +1,12 @@
 """Requests taken apart and answers put together: what is accepted, what is unchanged, one shape of error."""
 
 import hashlib
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -104,5 +106,11 @@ def bodiless(response: Response) -> Response:
 
 @cache
 def release() -> str:
-    """The version of these doors: a new one may say the same things in other words."""
+    """The version of these doors: a new one may say the same things in other words.
+
+    A checkout and a Bento have it beside the source, where nothing is installed; else it is the installed one's.
+    """
+    beside = Path(__file__).parents[1] / "pyproject.toml"
+    if beside.is_file():
+        return str(tomllib.loads(beside.read_text(encoding="utf-8"))["project"]["version"])
     return version("tsunagi")

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+LARGEST = 1e12
 DIGITS, DAY = re.compile(r"0|[1-9][0-9]{0,8}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 MOMENT = re.compile(
@@ -22,8 +23,8 @@ def _whole(text: Any) -> int:
 
 
 def _number(text: Any) -> float:
-    if not NUMBER.fullmatch(str(text)):
-        raise PydanticCustomError("number", "a plain number such as 1500 or 0.25")
+    if not NUMBER.fullmatch(str(text)) or abs(float(text)) > LARGEST:
+        raise PydanticCustomError("number", "a plain number such as 1500 or 0.25, from −1e12 to 1e12")
     return float(text)
 
 
@@ -49,7 +50,7 @@ def _moment(text: Any) -> datetime:
 
 WHOLE = BeforeValidator(_whole)
 Number = Annotated[
-    float, BeforeValidator(_number), WithJsonSchema({"type": "number", "minimum": -1e12, "maximum": 1e12})
+    float, BeforeValidator(_number), WithJsonSchema({"type": "number", "minimum": -LARGEST, "maximum": LARGEST})
 ]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]

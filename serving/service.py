@@ -7,15 +7,17 @@ service declares here is what BentoML's tools and clients read, and calls the sa
 """
 
 from functools import cache
+from typing import Any
 
 import bentoml
+import orjson
 
 from features.errors import InputError
-from serving import environment, online
+from serving import environment, online, problem
 from serving.api import OPERATIONS
 from serving.door import Door
 from serving.operations import Operations
-from serving.schema import ScoreAnswer, ScoreRequest
+from serving.schema import ScoreRequest
 from serving.worker import Worker, configured
 
 # BentoML keeps a timer per request for as long as this, answered or not; with tracing it would keep a span as long.
@@ -47,10 +49,21 @@ class Doors:
         """BentoML stops this worker, having answered what was begun."""
         worker().close()
 
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Once, before any worker: without a config each of them would end, and be started again, for ever."""
+        configured()
+
     @bentoml.api(route="/score")
-    async def score(self, request: ScoreRequest, /) -> ScoreAnswer:
-        """Score customers as they are, with some features changed, or by their events; order kept."""
-        return ScoreAnswer(online.answer(worker().live, request))
+    async def score(self, request: dict[str, Any], /) -> dict[str, Any]:
+        """Score customers as they are, with some features changed, or by their events; order kept.
+
+        Plain objects: BentoML cannot write down our shapes in a Bento; GET /openapi.json has them.
+        """
+        asked = problem.read(ScoreRequest, orjson.dumps(request))
+        answer: dict[str, Any] = orjson.loads(online.answer_bytes(worker().live, asked))
+        return answer
 
 
 Tsunagi = bentoml.service(

@@ -12,7 +12,7 @@ from copy import deepcopy
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.config import SchemathesisConfig
 
@@ -126,8 +126,8 @@ def beyond_any_schema(name, errors):
     return bool(errors) and all(place.match(error["path"]) for error in errors)
 
 
-@schema.include(operation_id=[one.name for one in api.OPERATIONS if one.scope]).parametrize()
-@settings(max_examples=5, **SAME)
+@schema.exclude(path=["/livez", "/readyz"]).parametrize()
+@settings(max_examples=3, phases=[Phase.generate], **SAME)
 def test_nobody_comes_in_without_a_key_or_with_another(case, fired):
     for key in ({}, {"x-api-key": "tsu_other"}, {"authorization": "Bearer tsu_other"}):
         response = case.call(base_url=fired.url, headers=key)
