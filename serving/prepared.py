@@ -14,6 +14,7 @@ from serving.sentences import Fact
 from serving.takeover import Served
 
 FEWEST_SEATS = 1e-6
+MANY = 8  # rows that the kernels take in blocks
 AN_EVENT: dict[str, Any] = {"at": "2000-01-01", "known": None, "until": None, "value": 1.0, "entity": "1"}
 
 
@@ -66,7 +67,8 @@ class Prepared:
                 for name, spec in streams.items()
             }
             self.online.many([one], self.served.run.as_of, np.ones(1))
-        scoring.of(self.served.bundle, np.full((1, len(self.columns)), np.nan))
+        for rows in (1, MANY):
+            scoring.of(self.served.bundle, np.full((rows, len(self.columns)), np.nan))
 
     def cells(self, values: Mapping[str, Fact]) -> list[Any]:
         """A row of the matrix: categories as codes; None is null, or a category the model does not know."""
