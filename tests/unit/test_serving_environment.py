@@ -42,7 +42,7 @@ def test_another_database_is_refused_at_both_places(config, monkeypatch, store):
     with pytest.raises(ConfigError, match="sqlite:///FILE"):
         configs.load(config, ServingConfig, [f"store={store or 'nothing'}"])
     monkeypatch.setenv("TSUNAGI_STORE", store)
-    with pytest.raises(ConfigError, match="^TSUNAGI_STORE: "):
+    with pytest.raises(ConfigError, match=r"^TSUNAGI_STORE: "):
         environment.read()
 
 
