@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 LARGEST = 1e12
 DIGITS, DAY = re.compile(r"0|[1-9][0-9]{0,8}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -24,7 +24,7 @@ def _whole(text: Any) -> int:
 
 def _number(text: Any) -> float:
     if not NUMBER.fullmatch(str(text)) or abs(float(text)) > LARGEST:
-        raise PydanticCustomError("number", "a plain number such as 1500 or 0.25, from −1e12 to 1e12")
+        raise PydanticCustomError("number", "a number such as 1500 or 0.25, from −1e12 to 1e12")
     return float(text)
 
 

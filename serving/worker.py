@@ -1,7 +1,9 @@
 """What one worker of the service holds: what is served, who may come in, what is counted and written down."""
 
 import logging
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,14 +30,24 @@ def now() -> datetime:
 
 
 def configured() -> ServingConfig:
-    """The config that TSUNAGI_CONFIG names. Ends the process with one line when there is none, or it is wrong."""
+    """The config that TSUNAGI_CONFIG names; makes its home.
+
+    Ends the process with one line when there is none, it is wrong, or its home cannot be written.
+    """
     try:
         path = environment.read().config
         if path is None:
             raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
-        return configs.load(path, ServingConfig)
+        config = configs.load(path, ServingConfig)
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
+    with suppress(OSError):
+        config.home.mkdir(parents=True, exist_ok=True)
+    if not os.access(config.home, os.W_OK):
+        raise SystemExit(
+            f"error: {config.home}: cannot be made or written; let TSUNAGI_WORKSPACE name a folder that can"
+        )
+    return config
 
 
 class Worker:
