@@ -93,7 +93,7 @@ def _load(chosen: argparse.Namespace) -> ServingConfig:
 
 def _store(config: ServingConfig) -> Engine:
     engine = store.connect(config.store_url)
-    store.migrate(engine)
+    store.migrate(engine, make=False)
     return engine
 
 

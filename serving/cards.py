@@ -104,7 +104,6 @@ def limits(live: Live, ask: Ask) -> Response:
         **live.config.limits.model_dump(mode="json"),
         "rows_per_call": schema.MOST_SCORES,
         "events_per_call": schema.MOST_EVENTS,
-        "events_per_row": schema.EVENTS_OF_ONE,
         "reasons": questions.MOST_REASONS,
         "rows_per_page": questions.MOST_ROWS,
         "entries_per_page": questions.MOST_LISTS,

@@ -69,6 +69,8 @@ class Client:
     def __init__(self, url: str, key: str, timeout: float = 10.0, retries: int = 2):
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ValueError("url: give the address of the service, such as http://127.0.0.1:3000")
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("key: an API key is one line of visible ASCII; give it without blanks around it")
         self._url, self._key, self._timeout, self._retries = url.rstrip("/"), key, timeout, retries
         self._opener = build_opener(_NoRedirects)
 

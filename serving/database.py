@@ -40,6 +40,7 @@ BUSY, FULL = {5, 6}, {10, 13}
 FULL_STATES = ("53100", "58030")
 NO_ROOM = "could not extend file"  # a quota or a limit on the size of files has no state of its own
 HIDDEN = "nothing half-made is shown"
+NONE = "`python -m serving daily` and `keys create` make one"
 JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 Given = ParamSpec("Given")
@@ -63,6 +64,7 @@ def connect(url: str) -> Engine:
     )
     event.listen(engine, "connect", _sqlite if sqlite else _postgres)
     if sqlite:
+        event.listen(engine, "do_connect", _only_there)
         event.listen(engine, "begin", _begin)
     return engine
 
@@ -70,6 +72,12 @@ def connect(url: str) -> Engine:
 def json_text(value: Any) -> str:
     """A value as JSON; what is ``Raw`` already stays as it is."""
     return str(value) if isinstance(value, Raw) else orjson.dumps(value, option=JSON_OPTIONS).decode()
+
+
+def _only_there(dialect: Any, record: Any, where: list[Any], options: dict[str, Any]) -> None:
+    """Open a SQLite file that is there: one that is gone for a while must not become an empty one."""
+    where[0] = f"{Path(where[0]).absolute().as_uri()}?mode=rw"
+    options["uri"] = True
 
 
 def _sqlite(connection: Any, _: Any) -> None:
@@ -97,18 +105,19 @@ def writing(session: Session) -> Connection:
     return session.connection(execution_options={"writes": True})
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the tables to the newest version; makes the folder of a new SQLite file.
+def migrate(engine: Engine, make: bool = True) -> None:
+    """Bring the tables to the newest version, in a new store where there is none and there never was one.
 
-    Raises DataError when the store was made by a newer version of this software; nothing is touched then.
+    make: False raises DataError instead of making one. DataError too when the store was made before and is gone, or was
+    made by a newer version of this software; nothing is touched then.
     """
     from alembic import command
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    if is_sqlite(engine) and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    if is_sqlite(engine):
+        _file(engine, make)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     script = ScriptDirectory.from_config(config)
@@ -116,7 +125,10 @@ def migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         there = MigrationContext.configure(connection).get_current_revision()
     if there == newest:
+        _made(engine)
         return
+    if there is None and not make:
+        raise DataError(f"store: it holds no tables; {NONE}")
     if there is not None and there not in known:
         raise DataError(
             f"store: its tables are of version {there}, and this program knows versions up to {newest}; "
@@ -128,6 +140,31 @@ def migrate(engine: Engine) -> None:
             connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    _made(engine)
+
+
+def _file(engine: Engine, make: bool) -> None:
+    """See that the file of a SQLite store is there. Raises DataError."""
+    path = Path(engine.url.database or "")
+    if path.exists() and path.stat().st_size:
+        return
+    if _mark(path).exists():
+        gone = f"{path}: the store was made here before and is gone; put it back"
+        raise DataError(f"{gone} (to begin anew, without its lists and keys, remove {_mark(path).name})")
+    if not make and not path.exists():
+        raise DataError(f"{path}: there is no store; {NONE}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(0o600)
+
+
+def _made(engine: Engine) -> None:
+    if is_sqlite(engine) and engine.url.database:
+        _mark(Path(engine.url.database)).touch(0o600)
+
+
+def _mark(path: Path) -> Path:
+    """What stays when the file goes."""
+    return path.with_name(f"{path.name}.made")
 
 
 @contextmanager

@@ -203,5 +203,6 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
         return REFUSED, {"error": text}
     for line in receipt.lines(told):
         say(chosen, line)
-    say(chosen, f"Next: python -m serving daily {chosen.config}")
+    if told["status"] == "erased":
+        say(chosen, f"Next: python -m serving daily {chosen.config}")
     return REFUSED if told["status"] == receipt.UNFINISHED else DONE, told

@@ -25,7 +25,7 @@ def keys(chosen: argparse.Namespace, now: datetime) -> Answer:
     if chosen.action != "list" and not chosen.name:
         raise ConfigError(f"keys {chosen.action}: --name is missing; say whose key it is, such as --name crm")
     engine = store.connect(config.store_url)
-    store.migrate(engine)
+    store.migrate(engine, make=chosen.action == "create")
     with Session(engine) as session:
         return {"create": _create, "list": _list, "revoke": _revoke}[chosen.action](chosen, config, session, now)
 
@@ -54,7 +54,7 @@ def _create(chosen: argparse.Namespace, config: ServingConfig, session: Session,
     if "read" in scopes:
         address = f"http://127.0.0.1:{chosen.port}/v1/risk-lists/{config.models[0]}/latest"
         say(chosen, f'Next: curl -H "X-API-Key: {key}" {address}')
-    return DONE, {"name": chosen.name, "key": key, "scopes": scopes, "expires_at": until}
+    return DONE, {"name": chosen.name, "key": key, "scopes": list(scopes), "expires_at": _stamp(until)}
 
 
 def _revoke(chosen: argparse.Namespace, config: ServingConfig, session: Session, now: datetime) -> Answer:
@@ -70,17 +70,18 @@ def _list(chosen: argparse.Namespace, config: ServingConfig, session: Session, n
     if not rows:
         say(chosen, f"No key yet. Next: python -m serving keys create {chosen.config} --name crm")
     elif not chosen.json:
-        _table(["name", "scopes", "per minute", "created", "expires", "state"], [list(row.values()) for row in rows])
+        flat = [list((row | {"scopes": ",".join(row["scopes"])}).values()) for row in rows]
+        _table(["name", "scopes", "per minute", "created", "expires", "state"], flat)
     return DONE, {"keys": rows}
 
 
 def _shown(key: auth.Known, now: datetime) -> dict[str, Any]:
     return {
         "name": key.name,
-        "scopes": ",".join(key.scopes),
+        "scopes": list(key.scopes),
         "per_minute": key.per_minute,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
+        "created_at": _stamp(key.created_at),
+        "expires_at": _stamp(key.expires_at),
         "state": "expired" if key.ended(now) else "valid",
     }
 
@@ -152,3 +153,8 @@ def _short(entry: dict[str, Any], column: str) -> Any:
 
 def _told(cell: Any) -> str:
     return "" if cell is None else f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else str(cell)
+
+
+def _stamp(at: datetime | None) -> str | None:
+    """A moment as the service writes it."""
+    return f"{at.isoformat(timespec='seconds')}Z" if at else None

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import orjson
 
 log = logging.getLogger("tsunagi")
 OURS = ("tsunagi", "bentoml.tsunagi")
+PUT_IN = re.compile(r"%(\(\w+\))?[-+ #0-9.]*[sdrfxi]")
 FOREIGN = ("bentoml", "uvicorn", "uvicorn.error", "uvicorn.access", "circus")
 
 
@@ -58,7 +60,7 @@ class Discreet(logging.Filter):
                 return False
             record.msg, record.args, record.exc_info = "%s at %s", (type(error).__name__, place(error)), None
         elif record.name not in OURS:
-            record.args = None
+            record.msg, record.args = PUT_IN.sub("…", str(record.msg)), None
         record.exc_text = record.stack_info = None
         return True
 

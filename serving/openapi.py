@@ -67,6 +67,7 @@ def _schemas(operations: Iterable[Operation], models: tuple[str, ...]) -> tuple[
     named, made = models_json_schema(sorted(modes, key=str), ref_template=REF)
     for schema in made["$defs"].values():
         schema.pop("examples", None)
+        schema.pop("discriminator", None)  # each word is of one form only; tools trip over two words of one form
         properties = schema.get("properties", {})
         for place in (properties.get("model"), properties.get("models", {}).get("items")):
             if place and place.get("type") == "string":

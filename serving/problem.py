@@ -50,23 +50,26 @@ class Refusal(Exception):
         self.problem = Problem(status, detail, tuple(errors[:MOST_NAMED]), named)
 
 
-def parsed(text: str) -> Problem | None:
-    """The problem in a text; None when it holds none."""
-    try:
-        body = json.loads(text)
-        return Problem(body["status"], body["detail"], tuple(Detail(**error) for error in body["errors"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 def read(model: type[M], body: bytes) -> M:
     """A body as this model. Raises Refusal: 400 for what is no JSON, 422 naming every place that does not fit."""
     try:
-        return model.model_validate_json(body)
+        found = model.model_validate_json(body)
+        refuse_repeats(body)
+        return found
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        problem = of_validation(found, model)
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)
+        problem = of_validation(wrong, model)
         raise Refusal(problem.status, problem.detail, problem.errors) from None
+
+
+def refuse_repeats(body: bytes) -> None:
+    """Readers of JSON take the last of two equal keys, silently. Raises Refusal where a key stands twice."""
+    json.loads(body, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise Refusal(422, "a key stands twice in one JSON object; give each once")
 
 
 def of_validation(found: Sequence[Mapping[str, Any]], model: type[BaseModel] = ScoreRequest) -> Problem:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, ValidationError
 
 from features.config import Language
-from serving.problem import Detail, Refusal
+from serving.problem import Detail, Refusal, refuse_repeats
 from serving.scalars import WHOLE, Day, Id, Model, Moment, Note, Number
 
 MOST_REASONS, MOST_ROWS, MOST_LISTS = 50, 10_000, 1_000
@@ -58,8 +58,10 @@ class OfList(Spoken):
 
     owner: Id | None = Field(default=None, description="rows of this owner")
     band: Literal["high", "medium", "low"] | None = None
-    segment: Id | None = Field(default=None, description="such as cannot_lose")
-    stage: Id | None = Field(default=None, description="such as onboarding")
+    segment: (
+        Literal["champion", "loyal", "regular", "light", "fading", "slipping", "cannot_lose", "hibernating"] | None
+    ) = None
+    stage: Literal["onboarding", "adoption", "mature", "dormant"] | None = None
     action: Literal["contact", "held_out", "resting", "beyond_capacity", "no_gain"] | None = None
     min_value: Number | None = Field(default=None, description="rows whose value at risk is at least this")
     sort: Sort = Field(default="rank", description="rising; with - before it falling; rows without a value come last")
@@ -143,7 +145,9 @@ def query(model: type[M], given: Sequence[tuple[str, str]]) -> M:
 def body(model: type[M], raw: bytes) -> M:
     """A body as its model. Raises Refusal: 400 for what is no JSON, else 422 naming every place."""
     try:
-        return model.model_validate_json(raw)
+        found = model.model_validate_json(raw)
+        refuse_repeats(raw)
+        return found
     except ValidationError as error:
         if any(one["type"] == "json_invalid" for one in error.errors()):
             detail = "the body is not valid JSON, or it is nested too deeply; send one JSON object"

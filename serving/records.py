@@ -117,6 +117,7 @@ class Contact(Base):
     """The team contacted a customer. ``channel``: call, email, meeting or other; ``by``: who says so."""
 
     __tablename__ = "contacts"
+    __table_args__ = {"sqlite_autoincrement": True}  # an id that was erased is never given again
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[str] = mapped_column(String(255), index=True)
     at: Mapped[datetime]
@@ -133,6 +134,7 @@ class Action(Base):
     """
 
     __tablename__ = "actions"
+    __table_args__ = {"sqlite_autoincrement": True}  # an id that was erased is never given again
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(String(64))
     customer_id: Mapped[str] = mapped_column(String(255), index=True)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-MOST_SCORES, MOST_EVENTS, EVENTS_OF_ONE = 1_000, 20_000, 2_000
+MOST_SCORES, MOST_EVENTS = 1_000, 20_000
 LARGEST = 1e12
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
@@ -14,7 +14,8 @@ MOMENT = "a date or time such as 2026-01-30, 2026-01-30T10:00:00+09:00 or, in th
 _CLOCK = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
 
 Language = Literal["en", "ja"]
-Id = Annotated[str, Field(min_length=1, max_length=255)]
+ENDS = r"^\S([\s\S]*\S)?$"  # an id with a blank at an end would be another customer, or nobody
+Id = Annotated[str, Field(min_length=1, max_length=255, pattern=ENDS)]
 Model = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=1_000)]
 Moment = Annotated[str, Field(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK})?$", description=MOMENT)]
@@ -40,7 +41,7 @@ class Event(TypedDict, total=False):
     entity: Text | int | None
 
 
-Stream = Annotated[list[Event], Field(max_length=EVENTS_OF_ONE)]
+Stream = Annotated[list[Event], Field(max_length=MOST_EVENTS)]
 
 
 class Customer(Request):
@@ -53,11 +54,6 @@ class Customer(Request):
     customer_id: Id
     changes: dict[Text, Number | Text | None] = Field(default={}, max_length=500)
     events: dict[Text, Stream] = Field(default_factory=dict, min_length=1, max_length=100)
-
-    @field_validator("events")
-    @classmethod
-    def _not_too_many(cls, events: dict[str, list[Event]]) -> dict[str, list[Event]]:
-        return _at_most(events, sum(map(len, events.values())), EVENTS_OF_ONE, "row")
 
 
 class ScoreRequest(Request):
@@ -91,14 +87,9 @@ class ScoreRequest(Request):
     @classmethod
     def _not_too_many(cls, customers: list[Customer]) -> list[Customer]:
         number = sum(len(stream) for customer in customers for stream in customer.events.values())
-        return _at_most(customers, number, MOST_EVENTS, "call")
-
-
-def _at_most(given: Any, number: int, most: int, what: str) -> Any:
-    if number > most:
-        known = {"most": f"{most:,}", "what": what}
-        raise PydanticCustomError("too_many_events", "up to {most} events a {what}; send fewer", known)
-    return given
+        if number > MOST_EVENTS:
+            raise PydanticCustomError("too_many_events", "up to {most} events a call", {"most": f"{MOST_EVENTS:,}"})
+        return customers
 
 
 class Reason(BaseModel):

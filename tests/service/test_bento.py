@@ -21,6 +21,7 @@ import pytest
 
 from serving import auth
 from serving.environment import Environment
+from serving.worker import configured
 from tests.service import world as worlds
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +171,13 @@ def test_without_a_config_it_ends_with_one_line(bento, folder, said, line):
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
     (told,) = [one for one in ended.stderr.splitlines() if "[INFO]" not in one]
     assert ended.returncode == 1 and told.startswith(line)
+
+
+def test_a_workspace_that_cannot_be_written_ends_it_too(world, monkeypatch):
+    monkeypatch.setenv("TSUNAGI_CONFIG", str(world.path))
+    monkeypatch.setenv("TSUNAGI_WORKSPACE", "/dev/null/workspace")
+    with pytest.raises(SystemExit, match=r"^error: /dev/null/workspace/company: cannot be made or written; "):
+        configured()
 
 
 # ---- deploy/

@@ -5,7 +5,6 @@ every schema. They are the same in every run.
 """
 
 import os
-import re
 from collections import Counter, defaultdict
 from copy import deepcopy
 
@@ -21,6 +20,7 @@ from serving.operations import SCOPES
 from tests.service import world as worlds
 from tests.service.conftest import started
 
+CUSTOMERS = 120
 CASES = int(os.environ.get("TSUNAGI_CASES", "200"))
 SAME = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 DESCRIPTION = openapi.document(api.OPERATIONS, ("churn",))
@@ -28,8 +28,10 @@ DESCRIPTION = openapi.document(api.OPERATIONS, ("churn",))
 MISFIT = ["400", "405", "406", "413", "415", "422"]
 STATE = ["2xx", "304", "404", "409", "410"]
 AS_DESCRIBED = [checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance]
-REFUSED_BY_THE_MODEL = {"score": r"customers\[\d+\]\.(changes|events)"}
-EVERY_CURSOR = "cursor"
+BEYOND_ANY_SCHEMA = {  # what the operations' texts say of 422
+    "changes or events do not fit the model; errors[] names every place",
+    "the cursor does not belong to this query; begin again without one",
+}
 
 
 def accepting(*statuses):
@@ -45,7 +47,7 @@ CONFIG = {
     "checks": {**accepting(*MISFIT), "positive_data_acceptance": {"expected-statuses": STATE}},
     "operations": [{"include-path-regex": r"customer_id|\{model\}", "checks": accepting(*MISFIT, "404")}],
     "dictionaries": {
-        "customers": {"values": [f"C-{number:04d}" for number in range(60)]},
+        "customers": {"values": [f"C-{number:04d}" for number in range(CUSTOMERS)]},
         "days": {"values": [str(worlds.LAST_WEEK), str(worlds.TODAY)]},
         "owners": {"values": ["ann@example.com", "bob@example.com"]},
     },
@@ -64,14 +66,11 @@ def hinted():
     row = document["components"]["schemas"]["Customer"]["properties"]
     changes, events = row["changes"], row["events"]
     number, _, nothing = changes["additionalProperties"]["anyOf"]
-    changes["properties"] = {name: {"anyOf": [{**number, "minimum": 0}, nothing]} for name in worlds_features()}
-    whole = {"allOf": [{"$ref": "#/components/schemas/Event"}, {"required": ["at", "entity"]}]}
-    events["properties"] = {"login": {"type": "array", "items": whole, "maxItems": 20}}
+    features = [one["name"] for one in worlds.bundle().info.features if one["kind"] != "category"]
+    changes["properties"] = {name: {"anyOf": [{**number, "minimum": 0}, nothing]} for name in features}
+    login = {**document["components"]["schemas"]["Event"], "required": ["at", "entity"]}
+    events["properties"] = {"login": {"type": "array", "items": login, "maxItems": 20}}
     return document
-
-
-def worlds_features():
-    return [one["name"] for one in worlds.bundle().info.features if one["kind"] != "category"]
 
 
 schema = schemathesis.openapi.from_dict(hinted(), config=SchemathesisConfig.from_dict(CONFIG))
@@ -81,7 +80,7 @@ schema = schemathesis.openapi.from_dict(hinted(), config=SchemathesisConfig.from
 def fired(workspace, tmp_path_factory):
     """A server of a world of its own, for its customers are erased."""
     folder = tmp_path_factory.mktemp("fired")
-    world = worlds.make(folder / "fired")
+    world = worlds.make(folder / "fired", CUSTOMERS)
     world.place(worlds.bundle())
     for as_of in (worlds.LAST_WEEK, worlds.TODAY):
         world.publish(as_of)
@@ -108,22 +107,26 @@ def test_the_description_served_is_the_one_under_fire(fired):
     assert fired.get("/openapi.json").json() == DESCRIPTION
 
 
-@schema.parametrize()
+@schema.exclude(method="DELETE").parametrize()
 @settings(max_examples=CASES, **SAME)
 def test_what_is_allowed_is_taken_and_what_is_forbidden_is_refused(case, fired, session, tally):
+    shot(case, fired, session, tally)
+
+
+@schema.exclude(method=["GET", "POST"]).parametrize()
+@settings(max_examples=CASES, **SAME)
+def test_the_same_holds_where_customers_are_erased(case, fired, session, tally):
+    shot(case, fired, session, tally)
+
+
+def shot(case, fired, session, tally):
     response = case.call(base_url=fired.url, session=session)
     name, allowed = case.operation.definition.raw["operationId"], case.meta.generation.mode == GenerationMode.POSITIVE
     tally[name][allowed, response.status_code] += 1
     without = [checks.ignored_auth]
-    if allowed and response.status_code == 422 and beyond_any_schema(name, response.json()["errors"]):
+    if allowed and response.status_code == 422 and response.json()["detail"] in BEYOND_ANY_SCHEMA:
         without.append(checks.positive_data_acceptance)
     case.validate_response(response, excluded_checks=without, transport_kwargs={"session": session})
-
-
-def beyond_any_schema(name, errors):
-    """Whether all that is refused is what the operation's text says of 422."""
-    place = re.compile(REFUSED_BY_THE_MODEL.get(name, EVERY_CURSOR))
-    return bool(errors) and all(place.match(error["path"]) for error in errors)
 
 
 @schema.exclude(path=["/livez", "/readyz"]).parametrize()
@@ -136,7 +139,7 @@ def test_nobody_comes_in_without_a_key_or_with_another(case, fired):
 
 
 def test_it_was_no_shooting_in_the_dark(tally):
-    """Every operation succeeded, too, and none of those forbidden did."""
+    """Every operation succeeded, too."""
     for name, seen in tally.items():
         assert any(allowed and status < 300 for allowed, status in seen), name
         print(name, dict(seen))

@@ -1,16 +1,54 @@
-"""The middleware alone, before a small app of its own."""
+"""The middleware alone, before a small worker of its own."""
 
 import asyncio
 import json
 
 import pytest
+from pydantic import BaseModel
 
 from serving.config import Limits
-from serving.door import Door, translated
-from serving.problem import Refusal, of_validation, parsed
+from serving.door import Door
+from serving.operations import Operation, Operations
+from serving.problem import Refusal, of_validation
 
 JSON = [(b"x-api-key", b"good"), (b"content-type", b"application/json")]
 LIMITS = {"body_bytes": 1_000, "body_seconds": 0.2, "handler_seconds": 0.2, "concurrency": 2}
+OPERATIONS = Operations([
+    Operation("live", "GET", "/livez", None, "open"),
+    Operation("score", "POST", "/score", "score", "scores", body=BaseModel),
+    Operation("write", "POST", "/x", "write", "writes", body=BaseModel),
+    Operation("read", "GET", "/v1/{one}/{other}", "read", "reads"),
+])  # fmt: skip
+
+
+class Inside:
+    """A worker that keeps what it is told. read: the app of all operations but score."""
+
+    def __init__(self, read, limits=None):
+        self._app, self.limits = read, Limits(**(LIMITS | (limits or {})))
+        self.noted, self.told, self.failures = [], [], []
+
+    def enter(self, key, operation):
+        if key == "locked":
+            raise Refusal(503, "the store cannot be read now", retry_after="5")
+        if key != "good":
+            raise Refusal(401, "a valid API key is needed", www_authenticate="Bearer")
+        return "crm"
+
+    async def score(self, body, owner):
+        return body + owner.encode()
+
+    async def read(self, scope, receive, send):
+        await (plain if scope["path"] == "/livez" else self._app)(scope, receive, send)
+
+    def note(self, entered, body):
+        self.noted.append((entered.operation.name, entered.parameters, entered.owner, body))
+
+    def ended(self, operation, method, status, seconds, owner):
+        self.told.append((operation, method, status, owner))
+
+    def failed(self, operation, error):
+        self.failures.append((operation, type(error).__name__))
 
 
 async def plain(scope, receive, send):
@@ -18,15 +56,10 @@ async def plain(scope, receive, send):
     await send({"type": "http.response.body", "body": b"open"})
 
 
-def guard(key):
-    if key == "locked":
-        raise Refusal(503, "the store cannot be read now", retry_after="5")
-    return "crm" if key == "good" else None
-
-
-def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1):
+def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1, inside=None):
     """Status, headers, body of what the door sends; ``times`` calls at once."""
-    door = Door(app, open_app=plain, guard=guard, limits=Limits(**(LIMITS | (limits or {}))))
+    inside = inside or Inside(app, limits)
+    door = Door(None, OPERATIONS, lambda: inside)
 
     async def one():
         waiting = list(messages or [{"type": "http.request", "body": b"{}", "more_body": False}])
@@ -40,7 +73,8 @@ def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None
         async def send(message):
             sent.append(message)
 
-        await door({"type": "http", "path": path, "method": method, "headers": headers}, receive, send)
+        scope = {"type": "http", "path": path, "raw_path": path.encode(), "method": method, "headers": headers}
+        await door(scope, receive, send)
         body = b"".join(message.get("body", b"") for message in sent[1:])
         return sent[0]["status"], dict(sent[0]["headers"]), body
 
@@ -71,21 +105,60 @@ async def slow_and_failing(scope, receive, send):
     raise RuntimeError("Naka" + "mura")
 
 
-def answering(status, body, content_type=b"application/json"):
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", content_type)]})
-        await send({"type": "http.response.body", "body": body[:5], "more_body": True})
-        await send({"type": "http.response.body", "body": body[5:]})
-
-    return app
-
-
 def test_a_body_in_parts_reaches_the_app_whole():
     parts = [
         {"type": "http.request", "body": b'{"a"', "more_body": True},
         {"type": "http.request", "body": b":1}"},
     ]
     assert call(echo, messages=parts)[2] == b'{"a":1}'
+
+
+def test_an_empty_body_reaches_the_app_too():
+    assert call(echo, messages=[{"type": "http.request", "body": b"", "more_body": False}])[0] == 200
+
+
+def test_a_score_is_answered_at_once_and_counted():
+    inside = Inside(echo)
+    status, headers, body = call(echo, path="/score", inside=inside)
+    assert (status, body, headers[b"content-length"]) == (200, b"{}crm", b"5")
+    assert headers[b"cache-control"] == b"no-store" and headers[b"x-content-type-options"] == b"nosniff"
+    assert inside.told == [("score", "POST", 200, "crm")] and inside.noted == []
+
+
+def test_what_is_read_or_written_is_noted_before_it_is_answered():
+    inside = Inside(failing)
+    assert call(failing, inside=inside)[0] == 500
+    assert call(failing, method="GET", path="/v1/a%2Fb/%E9%A1%A7", inside=inside)[0] == 500
+    assert inside.noted == [("write", {}, "crm", b"{}"), ("read", {"one": "a/b", "other": "顧"}, "crm", b"")]
+    assert inside.failures == [("write", "RuntimeError"), ("read", "RuntimeError")]
+
+
+def test_what_cannot_be_noted_is_not_done():
+    inside = Inside(failing)
+    inside.note = refusing
+    assert call(failing, inside=inside)[0] == 503 and inside.failures == []
+
+
+def refusing(entered, body):
+    raise Refusal(503, "it cannot be written down now", retry_after="30")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("GET", "/score/", 404, None),
+        ("GET", "/v1/a/b/c", 404, None),
+        ("GET", "/score", 405, b"POST"),
+        ("PUT", "/v1/a/b", 405, b"GET, HEAD"),
+    ],
+)
+def test_an_address_that_is_none(method, path, status, allowed):
+    inside = Inside(echo)
+    found, headers, _ = call(echo, method=method, path=path, inside=inside)
+    assert (found, headers.get(b"allow")) == (status, allowed)
+    assert inside.told == [("unknown", method, status, None)]
+    assert call(echo, headers=[], method=method, path=path)[0] == 401
 
 
 def test_open_paths_need_nothing():
@@ -128,22 +201,9 @@ def test_too_many_at_once_are_told_to_come_back():
 
 
 def test_an_error_of_ours_says_nothing_of_the_input(caplog):
-    status, _, body = call(failing)
-    assert status == 500 and b"Nakamura" not in body and "Nakamura" not in caplog.text and "failing" in caplog.text
-
-
-def test_foreign_errors_become_problems_and_answers_pass():
-    status, headers, body = call(answering(418, b"I am a teapot", b"text/plain"))
-    assert status == 418 and headers[b"content-type"] == b"application/problem+json"
-    assert json.loads(body)["detail"] == "the request cannot be answered"
-    assert call(answering(201, b"I am a teapot", b"text/plain"))[2] == b"I am a teapot"
-
-
-def test_a_problem_in_an_exceptions_text_is_unpacked():
-    problem = Refusal(422, "no", []).problem
-    assert translated(422, json.dumps([{"error": problem.text()}]).encode()) == problem
-    assert translated(400, b'{"error": "secret"}').detail == "the request cannot be answered"
-    assert translated(400, b"[3]").status == 400 and parsed("3") is None
+    status, headers, body = call(failing)
+    assert status == 500 and b"Nakamura" not in body and "Nakamura" not in caplog.text
+    assert headers[b"content-type"] == b"application/problem+json"
 
 
 def test_a_websocket_is_closed_and_the_life_of_the_app_passes():
@@ -155,7 +215,7 @@ def test_a_websocket_is_closed_and_the_life_of_the_app_passes():
     async def app(scope, receive, send):
         await send({"type": scope["type"]})
 
-    door = Door(app, plain, guard, Limits())
+    door = Door(app, OPERATIONS, lambda: Inside(plain))
     asyncio.run(door({"type": "websocket"}, None, send))
     asyncio.run(door({"type": "lifespan"}, None, send))
     assert sent == ["websocket.close", "lifespan"]

@@ -44,7 +44,7 @@ def test_a_key_is_made_listed_replaced_and_revoked(run):
     assert code == 0 and again["key"] != made["key"]
     _, listed = answered(run, "keys", "list")
     assert [(one["name"], one["scopes"], one["per_minute"], one["expires_at"]) for one in listed["keys"]] == [
-        ("CRM連携", "write", None, None)
+        ("CRM連携", ["write"], None, None)
     ]
     assert run("keys", "revoke", "--name", "CRM連携")[0] == 0
     code, _, error = run("keys", "revoke", "--name", "CRM連携")
@@ -76,7 +76,13 @@ def test_a_key_past_its_end_is_listed_as_expired(run, world):
 def test_what_cannot_be_done_is_said_in_one_line(run, words, complaint):
     code, out, error = run("keys", *words)
     assert code == 2 and complaint in error and "tsu_" not in out
-    assert answered(run, "keys", "list")[1] == {"keys": []}
+    assert answered(run, "keys", "list")[1].get("keys", []) == []
+
+
+def test_a_list_of_keys_makes_no_store(run, world):
+    code, answer = answered(run, "keys", "list")
+    assert code == 2 and "there is no store" in answer["error"]
+    assert not (world.config.home / "serving.db").exists()
 
 
 def test_keys_are_made_and_revoked_in_the_open(run):

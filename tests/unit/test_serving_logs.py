@@ -99,8 +99,8 @@ def test_what_a_library_puts_into_its_words_goes(out):
     logging.getLogger("uvicorn.error").warning("no such path: %(path)s", {"path": SECRET}, stack_info=True)
     logging.getLogger("tsunagi").warning("%s is ready", "churn")
     assert [line["event"] for line in told(out)] == [
-        "no such path: %s",
-        "no such path: %(path)s",
+        "no such path: …",
+        "no such path: …",
         "churn is ready",
     ]
 

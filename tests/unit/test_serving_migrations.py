@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import MetaData, inspect, select
+from sqlalchemy.exc import OperationalError
 
 from features.errors import DataError
 from serving import database, store
@@ -84,6 +85,7 @@ def upgraded(engine, revision):
     """Make the tables of a version."""
     if database.is_sqlite(engine):
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(engine.url.database).touch()
     with engine.begin() as connection:
         command.upgrade(config(connection), revision)
 
@@ -238,10 +240,41 @@ def test_several_processes_that_start_at_once_migrate_once(engine):
 
 def test_sqlite_keeps_one_file_and_its_promises(tmp_path):
     made = store.connect(f"sqlite:///{tmp_path}/promises.db")
+    with pytest.raises(OperationalError, match="unable to open"), made.connect():
+        pass
+    assert not list(tmp_path.iterdir())
+    store.migrate(made)
     with made.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+
+
+def test_a_store_that_was_there_is_not_made_anew(tmp_path):
+    path = tmp_path / "serving.db"
+    made = store.connect(f"sqlite:///{path}")
+    with pytest.raises(DataError, match="there is no store"):
+        store.migrate(made, make=False)
+    assert not list(tmp_path.iterdir())
+    store.migrate(made)
+    store.migrate(made, make=False)
+    made.dispose()
+    path.rename(tmp_path / "away")
+    for make in (True, False):
+        with pytest.raises(DataError, match=r"is gone; put it back .*serving\.db\.made"):
+            store.migrate(made, make)
+        assert not path.exists()
+    path.touch()  # what an older program left in its place
+    with pytest.raises(DataError, match="is gone"):
+        store.migrate(made)
+    (tmp_path / "away").replace(path)
+    store.migrate(made, make=False)
+
+
+def test_an_empty_database_is_no_store_to_read(url):
+    made = store.connect(url)
+    with pytest.raises(DataError, match="no store|no tables"):
+        store.migrate(made, make=False)
 
 
 def test_postgres_ends_a_statement_that_takes_too_long():

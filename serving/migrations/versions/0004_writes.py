@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("note", sa.String(1000)),
         sa.Column("by", sa.String(64), nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_contacts_customer_id", "contacts", ["customer_id"])
     op.create_table(
@@ -32,6 +33,7 @@ def upgrade() -> None:
         sa.Column("note", sa.String(1000)),
         sa.Column("by", sa.String(64), nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_actions_customer_id", "actions", ["customer_id"])
     op.create_table(
