@@ -273,7 +273,7 @@ def test_a_store_that_was_there_is_not_made_anew(tmp_path):
 
 def test_an_empty_database_is_no_store_to_read(url):
     made = store.connect(url)
-    with pytest.raises(DataError, match="no store|no tables"):
+    with pytest.raises(DataError, match=r"no store|no tables"):
         store.migrate(made, make=False)
 
 
