@@ -29,7 +29,7 @@ def make(chosen: argparse.Namespace) -> Answer:
         answer["refused"][model] = [why]
         say(chosen, f"{model}: not published. {why}")
     try:
-        with daily.alone(config.home), keys.operator(config.home) as enter, store.alone(_store(config)):
+        with daily.alone(config.home), keys.operator(config.home) as enter, store.alone(_store(config, make=True)):
             progress(f"reading the tables of {config.data.name} …")
             known = today.read(config, config.data.today())
             answer["late"] = [asdict(one) for one in known.late]
@@ -91,9 +91,9 @@ def _load(chosen: argparse.Namespace) -> ServingConfig:
     return configs.load(chosen.config, ServingConfig, getattr(chosen, "set", ()))
 
 
-def _store(config: ServingConfig) -> Engine:
+def _store(config: ServingConfig, make: bool = False) -> Engine:
     engine = store.connect(config.store_url)
-    store.migrate(engine, make=False)
+    store.migrate(engine, make)
     return engine
 
 

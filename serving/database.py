@@ -211,16 +211,20 @@ def retried(
     """Let a function of a session, one that may safely run twice, run again after the connection was lost.
 
     It runs again after growing pauses, for as long as its session is ``patient``; ``tries`` of ``session.info`` counts.
-    On such a session it is a whole transaction. Raises InputError when patience was not enough or the disk is full.
+    On such a session it is a whole transaction, or within another such function a part of that one's. Raises InputError
+    when patience was not enough or the disk is full.
     """
 
     @wraps(work)
     def whole(session: Session, *arguments: Given.args, **named: Given.kwargs) -> Result:
+        if session.info.get("inside"):
+            return work(session, *arguments, **named)
         session.info["tries"] = 0
         seconds = session.info.get("patience", 0.0)
 
         def once() -> Result:
             session.info["tries"] += 1
+            session.info["inside"] = True
             try:
                 result = work(session, *arguments, **named)
                 if seconds:
@@ -229,6 +233,8 @@ def retried(
             except BaseException:
                 session.rollback()
                 raise
+            finally:
+                session.info["inside"] = False
 
         return patiently(once, seconds) if seconds else once()
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from serving.replies import release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 UNKNOWN = "unknown"
@@ -121,7 +122,7 @@ class _State:
             if one.as_of is not None:
                 age.add_metric((one.model,), (self._now.date() - one.as_of).days)
         build = GaugeMetricFamily("tsunagi_build_info", "What runs.", labels=("version", "python"))
-        build.add_metric((version("tsunagi"), sys.version.split()[0]), 1)
+        build.add_metric((release(), sys.version.split()[0]), 1)
         yield from (info, age, stale, build)
 
 

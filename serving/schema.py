@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -18,12 +18,18 @@ ENDS = r"^\S([\s\S]*\S)?$"  # an id with a blank at an end would be another cust
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=ENDS)]
 Model = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=1_000)]
+Whole = Annotated[int, BeforeValidator(lambda given: int(given) if _is_whole(given) else given)]
 Moment = Annotated[str, Field(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_CLOCK})?$", description=MOMENT)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Basis = Literal["list", "changes", "events"]
 Status = Literal[
     "ok", "unknown_customer", "already_leaving", "opted_out", "not_enough_history", "not_in_population"
 ]  # fmt: skip
+
+
+def _is_whole(given: Any) -> bool:
+    """JSON has one kind of number: 3.0 is 3."""
+    return isinstance(given, float) and given.is_integer()
 
 
 class Request(BaseModel):
@@ -38,7 +44,7 @@ class Event(TypedDict, total=False):
     known: Moment | None
     until: Moment | None
     value: Number | None
-    entity: Text | int | None
+    entity: Text | Whole | None
 
 
 Stream = Annotated[list[Event], Field(max_length=MOST_EVENTS)]
@@ -59,28 +65,11 @@ class Customer(Request):
 class ScoreRequest(Request):
     """Give either ``model`` or ``models``. Customers × models: up to 1,000; events of one call: up to 20,000."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": ["model"]}, {"required": ["models"]}],
-            "examples": [
-                {"model": "churn", "customers": [{"customer_id": "A-000001"}], "reasons": 3, "lang": "ja"},
-                {
-                    "models": ["churn", "upsell"],
-                    "customers": [
-                        {"customer_id": "A-000002", "changes": {"login_count_28d": 0}},
-                        {
-                            "customer_id": "A-000003",
-                            "events": {"login": [{"at": "2026-01-30T10:00:00+09:00", "entity": "U1"}]},
-                        },
-                    ],
-                },
-            ],
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["model"]}, {"required": ["models"]}]})
     model: Model = Field(default_factory=str)
     models: list[Model] = Field(default_factory=list, min_length=1, max_length=20)
     customers: list[Customer] = Field(min_length=1, max_length=MOST_SCORES)
-    reasons: int = Field(default=3, ge=0, le=50)
+    reasons: Whole = Field(default=3, ge=0, le=50)
     lang: Language = "en"
 
     @field_validator("customers")

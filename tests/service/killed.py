@@ -28,11 +28,12 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 END = "end"
 
 
-def publish(path: Path, trail: Path, last_step: int | None) -> None:
-    """Run today's job; die by SIGKILL before the given step. ``trail``: a file that gets the name of every step.
+def publish(path: Path, workspace: str, trail: Path, last_step: int | None) -> None:
+    """Run today's job in a workspace, for the fork server has the environment of its own start; die by SIGKILL before the given step. ``trail``: a file that gets the name of every step.
 
     A step is a statement that writes, many rows given to the driver, a commit, or a file renamed in the workspace.
     """
+    os.environ["TSUNAGI_WORKSPACE"] = workspace
     world = World(path, configs.load(path, ServingConfig))
     steps = 0
 

@@ -323,7 +323,7 @@ def test_help_gives_an_example(monkeypatch, capsys, command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("list", "CONFIG", "churn"), "no list of churn for any date"),
+        (("list", "CONFIG", "churn"), "there is no store"),
         (("list", "CONFIG", "churn", "--as-of", "today"), "--as-of today: write a date"),
         (("list", "CONFIG", "churn", "--top", "0"), "a whole number from 1"),
         (("daily", "CONFIG", "--as-of", "2026-13-01"), "write a date such as"),

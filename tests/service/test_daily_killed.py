@@ -4,6 +4,7 @@ A hundred random points on each database: ``python -m pytest tests/service/test_
 """
 
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -74,7 +75,7 @@ def prepared(request, workspace, tmp_path_factory, processes):
     base.place(worlds.bundle())
     base.publish(worlds.LAST_WEEK)
     whole, trail = databases.copied(base, "whole"), folder / "trail"
-    spared = processes.Process(target=killed.publish, args=(whole.path, trail, None))
+    spared = processes.Process(target=killed.publish, args=(whole.path, str(workspace), trail, None))
     spared.start()
     spared.join()
     assert spared.exitcode == 0
@@ -128,7 +129,9 @@ def survives(prepared, processes, world, last_step, seconds=60.0):
     """Kill a run and look what is there, run it again and look again; how far the killed one had come."""
     trail = world.path.parent / "trail"
     before = seen(world)
-    process = processes.Process(target=killed.publish, args=(world.path, trail, last_step))
+    process = processes.Process(
+        target=killed.publish, args=(world.path, os.environ["TSUNAGI_WORKSPACE"], trail, last_step)
+    )
     with reading(world) as found:
         process.start()
         process.join(seconds)

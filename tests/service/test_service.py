@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -66,20 +67,30 @@ def test_a_key_may_come_as_a_bearer_and_ends_when_it_is_revoked(service):
     with service.world.session() as session:
         key = auth.create(session, "short", worlds.NOON, worlds.NOON + timedelta(days=36_500))
         expired = auth.create(session, "expired", worlds.NOON, worlds.NOON)
-    url, bearer = service.url + "/docs.json", {"authorization": f"Bearer {key}"}
-    assert httpx.get(url, headers=bearer).status_code == 200
+    url, bearer = service.url + "/openapi.json", {"authorization": f"Bearer {key}"}
+    assert _within(5, lambda: httpx.get(url, headers=bearer).status_code == 200)
     problem(httpx.get(url, headers={"x-api-key": expired}), 401)
     with service.world.session() as session:
         auth.revoke(session, "short")
-    problem(httpx.get(url, headers=bearer), 401)
+    assert _within(5, lambda: httpx.get(url, headers=bearer).status_code == 401)
+
+
+def _within(seconds, true):
+    """Whether it comes true in time: workers read the keys about once a second."""
+    until = time.monotonic() + seconds
+    while not true() and time.monotonic() < until:
+        time.sleep(0.1)
+    return true()
 
 
 def test_the_description_names_the_scoring_door(service):
     assert "/score" in service.get("/openapi.json").json()["paths"]
 
 
-def test_there_are_no_metrics_of_bentoml(service):
-    problem(service.get("/metrics"), 404)
+def test_there_are_no_metrics_and_pages_of_bentoml(service):
+    assert "bentoml" not in service.get("/metrics").text
+    for path in ("/", "/docs.json", "/schema.json", "/healthz"):
+        problem(service.get(path), 404)
 
 
 def test_scores_come_in_order_and_each_row_stands_alone(service):
@@ -283,7 +294,7 @@ def test_a_connection_that_ends_half_way_harms_nobody(service):
     ("method", "path", "status"),
     [
         ("GET", "/score", 405),
-        ("DELETE", "/v1/customers/C-0001", 405),
+        ("DELETE", "/v1/customers/C-0001", 403),
         ("GET", "/nothing", 404),
         ("GET", "/v1/customers/nobody", 404),
         ("GET", "/v1/risk-lists/other/latest", 404),
@@ -322,7 +333,7 @@ def test_lists_as_json_and_csv(service):
     whole = service.get("/v1/risk-lists/churn/2026-02-01").json()
     assert whole == service.get("/v1/risk-lists/churn/latest", accept="application/json").json()
     assert [row["rank"] for row in whole["rows"]] == list(range(1, 59))
-    assert len(service.get("/v1/risk-lists/churn/latest?top=3").json()["rows"]) == 3
+    assert len(service.get("/v1/risk-lists/churn/latest?limit=3").json()["rows"]) == 3
     asked = service.get("/v1/risk-lists/churn/latest?format=csv")
     for response in (asked, service.get("/v1/risk-lists/churn/latest", accept="text/csv")):
         assert response.headers["content-type"].startswith("text/csv") and response.content.startswith(b"\xef\xbb\xbf")
@@ -357,16 +368,6 @@ def test_the_workers_import_neither_mlflow_nor_shap(service):
     )
     environment = {"TSUNAGI_CONFIG": str(service.world.path)}
     assert _python(code, environment) == "[]"
-
-
-def test_without_a_config_the_service_says_what_to_do(tmp_path):
-    for value, message in (
-        (None, "TSUNAGI_CONFIG is not set"),
-        (str(tmp_path / "none.yaml"), "cannot be read"),
-    ):
-        environment = {} if value is None else {"TSUNAGI_CONFIG": value}
-        failed = _run("import serving.service", environment)
-        assert failed.returncode != 0 and message in failed.stderr and "Traceback" not in failed.stderr
 
 
 def _run(code, environment):

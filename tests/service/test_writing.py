@@ -135,6 +135,8 @@ def test_a_refused_write_leaves_its_key_free(asked):
     problem(asked.post("/v1/contacts", {**CALL, "customer_id": SECRET}, key="k-3"), 404)
     assert asked.count(Replay) == 0
     assert asked.post("/v1/contacts", CALL, key="k-3").status_code == 201
+    problem(asked.post("/v1/actions", {**DONE, "as_of": "2020-01-01"}, key="k-4"), 404)
+    assert asked.post("/v1/actions", DONE, key="k-4").status_code == 201
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a b", "k\tk"])
