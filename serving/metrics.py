@@ -131,7 +131,7 @@ def _folder(home: Path) -> Path:
 
     The version is in its name because counts of another one may have other buckets.
     """
-    folder = home / f"{os.getppid()}-{version('tsunagi')}"
+    folder = home / f"{os.getppid()}-{release()}"
     folder.mkdir(parents=True, exist_ok=True)
     for other in home.iterdir():
         if other != folder and not _alive(other.name.partition("-")[0]):
