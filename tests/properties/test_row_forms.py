@@ -26,7 +26,7 @@ ids = st.one_of(
     st.sampled_from(
         [*NEVER, worlds.SILENT, "C-00050", "c-0005", "株式会社テスト", "Ｃ－０００５", "é", "e\u0301", "\x00"]
     ),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda one: one == one.strip()),
 )
 days = st.one_of(st.dates(worlds.date(2025, 6, 1), worlds.date(2026, 3, 1)), st.dates()).map(str)
 clocks = st.sampled_from(

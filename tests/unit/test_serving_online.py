@@ -10,7 +10,7 @@ from features import erased
 from features.calendar import day_of, number
 from serving import misfits, online
 from serving.prepared import prepared
-from serving.problem import read
+from serving.problem import Refusal, read, refuse_repeats
 from serving.schema import Customer, ScoreRequest
 from tests.service import world as worlds
 from tests.service.local import SEEN_DAYS, Local, local
@@ -181,6 +181,8 @@ MISFITS = [
     ({"model": "churn", "customers": [{**ROW, "events": {"login": [{**LOGIN[0], "until": None}]}}]},
      "customers[0].events.login"),
     ({"model": "churn", "customers": [{**ROW, "events": {"login": LOGIN * 20_001}}]}, "customers[0].events.*"),
+    ({"model": "churn", "customers": [ROW, {"customer_id": " C-0005"}]}, "customers[1].customer_id"),
+    ({"model": "churn", "customers": [{"customer_id": "C-0005\u3000"}]}, "customers[0].customer_id"),
     ({"model": "churn", "customers": [{**ROW, "events": {"login": LOGIN * 2000}}] * 11}, "customers"),
     ({"model": "churn", "customers": [{**ROW, "changes": {"login_recency": 3}, "events": {"login": LOGIN}}]},
      "customers[0].changes"),
@@ -261,3 +263,9 @@ def test_changes_that_nobody_could_mean_are_refused(door, monkeypatch, measure, 
     monkeypatch.setitem(model.columns, "login_recency", column)
     row = Customer(customer_id="C-0005", changes={"login_recency": value})
     assert bool(list(misfits.of(model, row, "customers[0]"))) != fits
+
+
+@pytest.mark.parametrize("body", ['{"model": "churn", "model": "churn"}', '{"a": {"b": 1, "b": 1}}'])
+def test_a_key_that_stands_twice_is_refused(body):
+    with pytest.raises(Refusal, match="a key stands twice"):
+        refuse_repeats(body.encode())
