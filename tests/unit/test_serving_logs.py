@@ -57,11 +57,11 @@ def test_nothing_in_a_field_breaks_the_line(text):
 
 
 def test_each_logger_speaks_once_and_in_one_shape(out):
-    for name in ("tsunagi", "bentoml.tsunagi", "bentoml", "uvicorn.error", "circus", "some.library"):
+    for name in ("tsunagi", "bentoml.tsunagi", "bentoml", "uvicorn.error", "circus", "some.package"):
         logging.getLogger(name).warning("something happened")
     assert [(line["logger"], line["event"]) for line in told(out)] == [
         (name, "something happened")
-        for name in ("tsunagi", "bentoml.tsunagi", "bentoml", "uvicorn.error", "circus", "some.library")
+        for name in ("tsunagi", "bentoml.tsunagi", "bentoml", "uvicorn.error", "circus", "some.package")
     ]
 
 
