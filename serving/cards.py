@@ -1,5 +1,6 @@
 """What the models are: which are served, the card of each, and the limits of this service."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -91,7 +92,8 @@ def _families(info: Info, lang: Any) -> list[dict[str, Any]]:
     families: dict[str, list[dict[str, Any]]] = {}
     for column in info.features:
         label = column["label"].get(lang) or column["label"].get("en") or column["source"]
-        feature: dict[str, Any] = {name: column[name] for name in FEATURE}  # type: ignore[literal-required]
+        said: Mapping[str, object] = column
+        feature: dict[str, Any] = {name: said[name] for name in FEATURE}
         families.setdefault(column["family"], []).append({**feature, "label": label})
     return [{"family": family, "features": features} for family, features in families.items()]
 

@@ -110,7 +110,7 @@ class Door:
             self._inside.ended(name, scope["method"], reply.status, time.perf_counter() - began, owner)
 
     async def _admitted(self, found: Found, scope: Request, receive: Receive, reply: Reply) -> str | None:
-        """Answer, unless there is too much to do. All that has arrived is counted before any of it is done."""
+        """Answer, unless there is too much to do. All that was read is counted before any of it is done."""
         operation = found.operation
         if operation is not None and operation.scope is None:
             scope["tsunagi"] = Entered(operation, found.parameters, "")

@@ -102,7 +102,8 @@ class _Tree:
 
     def below(self, head: int) -> tuple[list[int], list[int]]:
         """The nodes and the leaves of a subtree."""
-        waiting, found = [head], ([], [])  # type: ignore[var-annotated]
+        waiting = [head]
+        found: tuple[list[int], list[int]] = ([], [])
         while waiting:
             place = waiting.pop()
             found[place < 0].append(place)
