@@ -187,7 +187,7 @@ def _score(customers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _rows(world: World, customer: str) -> dict[str, Any]:
     """The features of one customer as MLflow's server takes them."""
-    from serving.rows import Rows
+    from serving.lists.rows import Rows
     from training import bundle as bundles
 
     home = world.folder / "workspace" / "saas"

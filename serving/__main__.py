@@ -15,8 +15,11 @@ from sqlalchemy.orm import Session
 from features import config as configs
 from features.command import DONE, REFUSED, Door, progress, say
 from features.errors import ConfigError, DataError
-from serving import daily, erase, keys, risk_list, store, today
 from serving.config import ServingConfig
+from serving.erasure import erase
+from serving.guards import keys
+from serving.lists import daily, risk_list, today
+from serving.stores import store
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -74,7 +77,7 @@ def show(chosen: argparse.Namespace) -> Answer:
         rows = list(risk_list.told(run, store.listed(session, run.id, chosen.top), lang))
         about = risk_list.about(run, lang) | {"customers": run.rows}
     if not chosen.json:
-        from serving import table
+        from serving.lists import table
 
         table.show(about, rows, lang)
         print(f"Next: TSUNAGI_CONFIG={chosen.config} bentoml serve serving.service:Tsunagi --host 127.0.0.1")
@@ -82,7 +85,7 @@ def show(chosen: argparse.Namespace) -> Answer:
 
 
 def follow(chosen: argparse.Namespace) -> Answer:
-    from serving import follow
+    from serving.life import follow
 
     return follow.run(_load(chosen), chosen.every, chosen.once, progress)
 

@@ -21,8 +21,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import BaseModel
 
-from serving import answers
-from serving.schema import ScoreResponse, ScoreResponses
+from serving.http import answers
+from serving.http.schema import ScoreResponse, ScoreResponses
 
 TRY_AGAIN = (429, 503)
 LONGEST_WAIT = 30.0

@@ -13,11 +13,13 @@ import bentoml
 import orjson
 
 from features.errors import InputError
-from serving import environment, online, problem
-from serving.api import OPERATIONS
-from serving.door import Door
-from serving.operations import Operations
-from serving.schema import ScoreRequest
+from serving import environment
+from serving.http import problem
+from serving.http.api import OPERATIONS
+from serving.http.door import Door
+from serving.http.operations import Operations
+from serving.http.schema import ScoreRequest
+from serving.scores import online
 from serving.worker import Worker, configured
 
 # BentoML keeps a timer per request for as long as this, answered or not; with tracing it would keep a span as long.

@@ -11,15 +11,18 @@ import orjson
 
 from features import config as configs
 from features.errors import InputError
-from serving import api, environment, logs, online, problem
-from serving.api import OPERATIONS
-from serving.audit import Audit
+from serving import environment
 from serving.config import ServingConfig
-from serving.guard import Guard
-from serving.live import Live
-from serving.metrics import Metrics, Shown
-from serving.operations import Entered, Operation
-from serving.schema import ScoreRequest
+from serving.guards import logs
+from serving.guards.audit import Audit
+from serving.guards.guard import Guard
+from serving.guards.metrics import Metrics, Shown
+from serving.http import api, problem
+from serving.http.api import OPERATIONS
+from serving.http.operations import Entered, Operation
+from serving.http.schema import ScoreRequest
+from serving.life.live import Live
+from serving.scores import online
 
 QUIET = ("metrics", "openapi", "limits", "models", "card")
 

@@ -13,8 +13,9 @@ import pytest
 
 from features import config as configs
 from features.snapshot import Snapshot
-from serving import daily, store
 from serving.config import ServingConfig
+from serving.lists import daily
+from serving.stores import store
 from tests.service.world import World
 from training import job
 from training.bundle import Bundle

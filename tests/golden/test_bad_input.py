@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from serving import __main__ as serving
-from serving import store
+from serving.stores import store
 from tests import company
 from tests.service import world as worlds
 from tests.service.world import World

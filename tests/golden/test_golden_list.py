@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from serving import daily
+from serving.lists import daily
 from tests.golden import regenerate
 from training import tracking
 from training.bundle import save

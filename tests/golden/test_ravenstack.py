@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features import config as configs
-from serving import daily
+from serving.lists import daily
 from tests.golden.house import add_up, door, silent
 from training import job
 from training.config import TrainConfig

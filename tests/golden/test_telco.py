@@ -9,8 +9,9 @@ import pytest
 from features.checks import quality
 from features.config import load
 from features.ready import table as ready
-from serving import daily, store, today
 from serving.config import ServingConfig
+from serving.lists import daily, today
+from serving.stores import store
 from training import bundle, job, metrics
 from training.config import TrainConfig
 from training.refit import refit

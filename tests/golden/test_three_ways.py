@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from features import facts, snapshot
-from serving import auth, daily, store
+from serving.guards import auth
+from serving.lists import daily
+from serving.stores import store
 from tests.golden.house import MODELS, SETS, add_up
 from tests.service.conftest import started
 from tests.service.world import NOON, World

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from features import __main__ as features
 from features import config as configs
-from serving import journal
 from serving.config import ServingConfig
+from serving.stores import journal
 from tests import company
 from tests.service.world import World
 from tests.unit.test_training_job import TRAINING

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from serving import auth
+from serving.guards import auth
 from tests.service import world as worlds
 from tests.service.world import World
 

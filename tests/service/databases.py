@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from features import config as configs
-from serving import store
 from serving.config import ServingConfig
+from serving.stores import store
 from tests.service.world import World
 
 KINDS = ("sqlite", "postgres")

@@ -11,8 +11,9 @@ import pyarrow.parquet
 from sqlalchemy import event
 
 from features import config as configs
-from serving import erase, store
 from serving.config import ServingConfig
+from serving.erasure import erase
+from serving.stores import store
 from tests.service.canary import ID, NOW
 
 PRELOADED = (alembic.command, ibis.backends.duckdb, pyarrow.parquet)

@@ -17,8 +17,8 @@ from sqlalchemy import event
 from features import config as configs
 from features.rollup import Events, daily
 from features.windows import compute
-from serving import store
 from serving.config import ServingConfig
+from serving.stores import store
 from tests.service import world as worlds
 from tests.service.world import World
 

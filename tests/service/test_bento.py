@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import auth
 from serving.environment import Environment
+from serving.guards import auth
 from serving.worker import configured
 from tests.service import world as worlds
 

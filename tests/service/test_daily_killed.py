@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from serving import daily, records, store
+from serving.lists import daily
+from serving.stores import records, store
 from tests.service import databases, killed
 from tests.service import world as worlds
 from tests.service.world import World

@@ -23,8 +23,11 @@ from features import config as configs
 from features import erased
 from features.errors import ConfigError
 from serving import __main__ as serving
-from serving import auth, daily, erase, store
 from serving.config import ServingConfig
+from serving.erasure import erase
+from serving.guards import auth
+from serving.lists import daily
+from serving.stores import store
 from tests.service import canary, erasing
 from tests.service.canary import ID, NOW, REFUSED
 from tests.service.conftest import started

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from features.errors import DataError
-from serving import erase, store
+from serving.erasure import erase
+from serving.stores import store
 from tests.service import world as worlds
 
 

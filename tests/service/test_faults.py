@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from serving import auth, store
+from serving.guards import auth
+from serving.stores import store
 from tests.service import databases
 from tests.service import world as worlds
 from tests.service.conftest import started

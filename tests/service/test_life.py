@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features import config as configs
-from serving import good, live, store, watched
 from serving.config import ServingConfig
-from serving.live import Live
-from serving.sentences import words
+from serving.life import good, live, watched
+from serving.life.live import Live
+from serving.scores.sentences import words
+from serving.stores import store
 from tests.service import world as worlds
 from tests.service.world import World
 from training.bundle import give_back, save, seal

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.config import SchemathesisConfig
 
-from serving import api, auth, openapi
-from serving.operations import SCOPES
+from serving.guards import auth
+from serving.http import api, openapi
+from serving.http.operations import SCOPES
 from tests.service import world as worlds
 from tests.service.conftest import started
 

@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import select
 
 from features import config as configs
-from serving import api, openapi, store
 from serving.config import ServingConfig
-from serving.live import Live
-from serving.records import Published, Score
-from serving.rows import Rows
+from serving.http import api, openapi
+from serving.life.live import Live
+from serving.lists.rows import Rows
+from serving.stores import store
+from serving.stores.records import Published, Score
 from tests.service import databases
 from tests.service import world as worlds
 from training import bundle as bundles

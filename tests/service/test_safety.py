@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from serving import audit, auth, safety, trail
+from serving.guards import audit, auth, safety, trail
 from tests.service import world as worlds
 from tests.unit.test_serving_metrics import read, value
 

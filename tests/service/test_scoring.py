@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from serving import auth
 from serving.client import Client, Problem
+from serving.guards import auth
 from tests.service import world as worlds
 from tests.service.test_service import SECRET, problem
 

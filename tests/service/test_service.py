@@ -15,7 +15,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from serving import auth
+from serving.guards import auth
 from tests.service import world as worlds
 
 OPEN = ["/livez", "/readyz"]

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from features.errors import InputError
-from serving import database, journal, records, store
+from serving.stores import database, journal, records, store
 from tests.service import databases
 from tests.service import world as worlds
 from tests.service.test_daily_killed import files, seen, state

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from serving import api
-from serving.live import Live
-from serving.operations import Entered, Operations
-from serving.records import Action, Contact, Replay, Score
+from serving.http import api
+from serving.http.operations import Entered, Operations
+from serving.life.live import Live
+from serving.stores.records import Action, Contact, Replay, Score
 from tests.service import databases
 from tests.service import world as worlds
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from features import config as configs
 from features import facts
 from features.snapshot_config import Population, SubscriptionEnd, Windows
-from serving import daily, store
 from serving.config import ServingConfig
+from serving.lists import daily
+from serving.stores import store
 from tests.company import tables
 from tests.unit.bundles import frame, lightgbm_bundle
 from training import bundle as bundles

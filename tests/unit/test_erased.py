@@ -22,7 +22,7 @@ from features.ready import rows as ready
 from features.ready.config import Table
 from features.snapshot_config import SnapshotConfig
 from features.sources import Source
-from serving import without
+from serving.erasure import without
 from tests import company
 from training import trained_with
 

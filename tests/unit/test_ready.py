@@ -19,9 +19,12 @@ from features.errors import ConfigError, DataError
 from features.ready import rows as ready_rows
 from features.ready import table as ready
 from features.ready.config import Table
-from serving import daily, live, online, store, today
 from serving.config import ServingConfig
-from serving.schema import ScoreRequest
+from serving.http.schema import ScoreRequest
+from serving.life import live
+from serving.lists import daily, today
+from serving.scores import online
+from serving.stores import store
 from training import bundle, cross, job
 from training.config import TrainConfig
 from training.folds import folds

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import DataError
-from serving import audit, trail
-from serving.audit import Audit, Unaudited
+from serving.guards import audit, trail
+from serving.guards.audit import Audit, Unaudited
 
 NOW = datetime(2026, 2, 1, 12)
 DAY = timedelta(days=1)

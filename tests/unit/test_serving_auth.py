@@ -18,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from features.errors import ConfigError, DataError
-from serving import auth, guard, store
-from serving.guard import Bucket, Guard
-from serving.problem import Refusal
+from serving.guards import auth, guard
+from serving.guards.guard import Bucket, Guard
+from serving.http.problem import Refusal
+from serving.stores import store
 from tests.service import databases
 
 engine, url = databases.engine, databases.url

@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from serving.config import Limits
-from serving.door import Door
-from serving.operations import Operation, Operations
-from serving.problem import Refusal, of_validation
+from serving.http.door import Door
+from serving.http.operations import Operation, Operations
+from serving.http.problem import Refusal, of_validation
 
 JSON = [(b"x-api-key", b"good"), (b"content-type", b"application/json")]
 LIMITS = {"body_bytes": 1_000, "body_seconds": 0.2, "handler_seconds": 0.2, "concurrency": 2}

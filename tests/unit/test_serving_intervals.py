@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import update
 
 from features.snapshot_config import Population
-from serving import online, records, risk_list, store
-from serving.live import Live
-from serving.schema import ScoreRequest
-from serving.sentences import words
+from serving.http.schema import ScoreRequest
+from serving.life.live import Live
+from serving.lists import risk_list
+from serving.scores import online
+from serving.scores.sentences import words
+from serving.stores import records, store
 from tests.service import world as worlds
 from tests.unit.bundles import with_parts
 from training.bundle import load

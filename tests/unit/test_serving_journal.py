@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from serving import database, journal, records, store
+from serving.stores import database, journal, records, store
 from tests.service import databases
 from tests.unit.test_serving_store import row, run
 

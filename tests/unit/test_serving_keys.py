@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from serving import __main__ as doors
-from serving import audit, auth, store
+from serving.guards import audit, auth
+from serving.stores import store
 from tests.service import world as worlds
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from serving import logs
-from serving.problem import Refusal
+from serving.guards import logs
+from serving.http.problem import Refusal
 
 SECRET = "canary-7f3a"
 

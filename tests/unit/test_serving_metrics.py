@@ -9,8 +9,8 @@ from datetime import date, datetime
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import metrics
-from serving.metrics import Metrics, Shown
+from serving.guards import metrics
+from serving.guards.metrics import Metrics, Shown
 
 NOW = datetime(2026, 2, 3, 12)
 OPERATIONS = ("score", "customer")

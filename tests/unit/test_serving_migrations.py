@@ -15,7 +15,7 @@ from sqlalchemy import MetaData, inspect, select
 from sqlalchemy.exc import OperationalError
 
 from features.errors import DataError
-from serving import database, store
+from serving.stores import database, store
 from tests.service import databases
 
 url = databases.url
@@ -92,7 +92,7 @@ def upgraded(engine, revision):
 
 def config(connection):
     found = Config()
-    found.set_main_option("script_location", "serving/migrations")
+    found.set_main_option("script_location", "serving/stores/migrations")
     found.attributes["connection"] = connection
     return found
 

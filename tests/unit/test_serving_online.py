@@ -8,10 +8,10 @@ import pytest
 
 from features import erased
 from features.calendar import day_of, number
-from serving import misfits, online
-from serving.prepared import prepared
-from serving.problem import Refusal, read, refuse_repeats
-from serving.schema import Customer, ScoreRequest
+from serving.http.problem import Refusal, read, refuse_repeats
+from serving.http.schema import Customer, ScoreRequest
+from serving.scores import misfits, online
+from serving.scores.prepared import prepared
 from tests.service import world as worlds
 from tests.service.local import SEEN_DAYS, Local, local
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.buying import COLUMNS
 from features.errors import DataError
 from features.outcome import SubscriptionEnd
-from serving.priority import ACTIONS, columns, held_out, plan
+from serving.lists.priority import ACTIONS, columns, held_out, plan
 from tests.unit.bundles import rule_bundle
 from training.value import Capacity, Value, lost
 from training.worth.lifetime import Lifetime, Purchases, Spend

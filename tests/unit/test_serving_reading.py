@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import TypeAdapter, ValidationError
 
-from serving import api, cursor, examples, openapi, questions, replies
-from serving.operations import Operations
-from serving.problem import Refusal
-from serving.scalars import Day, Moment, Number
+from serving.http import api, cursor, examples, openapi, questions, replies
+from serving.http.operations import Operations
+from serving.http.problem import Refusal
+from serving.http.scalars import Day, Moment, Number
 
 DOCUMENT = openapi.document(api.OPERATIONS, ("churn", "upsell"))
 PLACES = some.lists(some.none() | some.floats(allow_nan=False, allow_infinity=False) | some.integers() | some.text())

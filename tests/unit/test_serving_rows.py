@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import DataError, InputError
-from serving import draft as drafts
-from serving import pieces, priority, reasons, scoring
-from serving.draft import Draft
-from serving.pieces import Crew
-from serving.rows import Rows
+from serving.lists import draft as drafts
+from serving.lists import pieces, priority
+from serving.lists.draft import Draft
+from serving.lists.pieces import Crew
+from serving.lists.rows import Rows
+from serving.scores import reasons, scoring
 from tests.unit.bundles import frame, lightgbm_bundle, rule_bundle, with_parts
 from tests.unit.test_serving_draft import FEATURES, table
 from training.columns import encode

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import safety
-from serving.safety import depth
+from serving.guards import safety
+from serving.guards.safety import depth
 
 texts = st.text(alphabet='[]{}"\\,: aé\n', max_size=8)
 values = st.recursive(

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CUSTOMER_MEASURES, MEASURES, Feature
-from serving import reasons, table
-from serving.sentences import number, sentence, words
+from serving.lists import table
+from serving.scores import reasons
+from serving.scores.sentences import number, sentence, words
 
 LOGIN = {"en": "Logins", "ja": "ログイン"}
 TICKET = {"en": "Support tickets", "ja": "問い合わせ"}

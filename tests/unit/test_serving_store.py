@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from features.errors import DataError
-from serving import records, retention, store
-from serving.store import Filters
+from serving.lists import retention
+from serving.stores import records, store
+from serving.stores.store import Filters
 from tests.service import databases
 
 engine, url = databases.engine, databases.url

@@ -1,0 +1,126 @@
+"""What is served right now: the champion's bundle on the published list, followed without a restart."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from serving.config import ServingConfig
+from serving.life import good
+from serving.life.takeover import Served
+from serving.life.watched import Watched
+from serving.scores import sentences
+from serving.stores import store
+
+__all__ = ["Live", "Served"]
+
+LOOK_SECONDS, LATE_SECONDS = 1.0, 15.0
+STATES = ("not_ready", "degraded", "ready")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Live:
+    """Looks once a second for a new champion or list, in a thread of its own; requests only read one reference.
+
+    clock: the present as UTC without zone, for what readiness tells; what waits, waits by a clock that never jumps.
+    """
+
+    def __init__(self, config: ServingConfig, clock: Callable[[], datetime] = _now):
+        self.config = config
+        self.engine: Engine = store.connect(config.store_url)
+        self._clock = clock
+        self._models = {model: Watched(config, self.engine, model, clock) for model in config.models}
+        self._file: tuple[int, int] | None = None
+        self._looked: float | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Look, then go on looking until ``stop``."""
+        if self._thread is None:
+            self.look()
+            self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def get(self, model: str) -> Served | None:
+        """What is served for a model; None when nothing is. Once started it touches no file, table or lock."""
+        found = self._watched().get(model)
+        return found.served if found else None
+
+    def why_not(self) -> dict[str, str]:
+        """Model -> why it cannot be served, in words; empty when every model is served."""
+        return {model: own.why_not for model, own in self._watched().items() if own.served is None}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every model is served, and the state of each: ready, not_ready, or degraded where ``stale`` says why.
+
+        ``age_days``: from the list's as-of date to today in the zone of the data.
+        """
+        models = {model: self._state(own) for model, own in self._watched().items()}
+        late = time.monotonic() - (self._looked or 0.0)
+        states = {own["status"] for own in models.values()} | ({"degraded"} if late > LATE_SECONDS else set())
+        status = next((one for one in STATES if one in states), "ready")
+        return status != "not_ready", {"status": status, "looked_seconds_ago": round(late), "models": models}
+
+    def look(self) -> None:
+        """Look at everything once. What goes wrong is told and tried again; it never ends the thread."""
+        registry = good.followed(self.config.home)
+        self._let_go()
+        for model, own in self._models.items():
+            try:
+                own.look(registry.get(model, {}).get("problem"))
+            except Exception as error:
+                own.failed(error)
+        self._looked = time.monotonic()
+
+    def _let_go(self) -> None:
+        """Close the connections to a SQLite file that was moved or replaced: they would go on reading the old one."""
+        if self.engine.url.get_backend_name() != "sqlite":
+            return
+        try:
+            found = os.stat(self.engine.url.database or "")
+            file = found.st_dev, found.st_ino
+        except OSError:
+            file = None
+        if file is None or file != self._file:
+            self._file = file
+            self.engine.dispose()
+
+    def _watched(self) -> dict[str, Watched]:
+        if self._looked is None:
+            self.look()
+        return self._models
+
+    def _follow(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def _state(self, own: Watched) -> dict[str, Any]:
+        served, since = own.served, own.since
+        if served is None:
+            return {"status": "not_ready", "reason": own.why_not}
+        today = self._clock().replace(tzinfo=UTC).astimezone(self.config.data.zone).date()
+        state = {
+            "status": "degraded" if served.stale else "ready",
+            "as_of": served.run.as_of.isoformat(),
+            "age_days": (today - served.run.as_of).days,
+            "model_version": served.bundle.version,
+            "stale": served.stale,
+        }
+        if served.stale and since:
+            reason = sentences.words("en")["stale"][served.stale]
+            state |= {"reason": reason, "since": f"{since.isoformat(timespec='seconds')}Z"}
+        return state

@@ -1,0 +1,156 @@
+"""The answer of the scoring door: customers as listed, as they would be, or by their own events."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from features.config import Language
+from features.data_config import Stream
+from features.erased import Erased
+from features.errors import DataError, InputError
+from features.online import table
+from serving.http.problem import Detail, Refusal
+from serving.http.schema import MOST_SCORES, ScoreAnswer, ScoreRequest, ScoreResponse, ScoreResponses
+from serving.life.live import Live
+from serving.life.takeover import Served
+from serving.lists import risk_list
+from serving.scores import misfits, sentences
+from serving.scores.prepared import Prepared, prepared
+from serving.scores.rowwise import Asked, Rowwise
+
+AT_ONCE = 25
+Noted = Callable[[str, str, Iterable[str], Iterable[float]], None]
+_tombstones: dict[Path, Erased] = {}
+
+
+def answer(live: Live, request: ScoreRequest) -> ScoreResponse | ScoreResponses:
+    """What ``answer_bytes`` says, as objects."""
+    return ScoreAnswer.model_validate_json(answer_bytes(live, request)).root
+
+
+def answer_bytes(live: Live, request: ScoreRequest, noted: Noted | None = None) -> bytes:
+    """Score the customers of a request, order kept: the JSON of a ``ScoreAnswer``.
+
+    noted: told model, version, statuses and scores of what is answered. Raises Refusal: 422 for a misfit, 503 when not
+    ready.
+    """
+    return b"".join(pieces(live, request, noted))
+
+
+async def answered(live: Live, request: ScoreRequest, noted: Noted | None = None) -> bytes:
+    """``answer_bytes`` that lets other requests in between the pieces of a long answer."""
+    body, long = bytearray(), len(request.customers) * max(1, len(request.models)) > AT_ONCE
+    for piece in pieces(live, request, noted):
+        body += piece
+        if long:
+            await asyncio.sleep(0)
+    return bytes(body)
+
+
+def pieces(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Iterator[bytes]:
+    """``answer_bytes`` in pieces of a few milliseconds of work each; what is refused is so before one says a thing."""
+    ready = _ready(live, request)
+    asked, problems = list[Asked](), list[Detail]()
+    for start in range(0, len(request.customers), AT_ONCE):
+        rows, wrong = _asked([model for _, model in ready], request, start)
+        asked, problems = asked + rows, problems + wrong
+        yield b""
+    if problems:
+        detail = "changes or events do not fit the model; errors[] names every place"
+        raise Refusal(422, detail, list(dict.fromkeys(problems)))
+    if request.models:
+        yield b'{"answers":['
+    for number, (served, model) in enumerate(ready):
+        rowwise = Rowwise(served, model, tombstones(live.config.home), request.reasons, request.lang)
+        yield from _one(served, rowwise, asked, request.lang, noted, b"," if number else b"")
+    if request.models:
+        yield b"]}"
+
+
+def _one(
+    served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, noted: Noted | None, before: bytes
+) -> Iterator[bytes]:
+    """One model's answer: its head, then some results at a time."""
+    interval = sentences.words(lang)["interval"] if served.bundle.spread else None
+    head = {"model": served.run.model, "note": risk_list.note(served.run, lang), "interval": interval, "results": ()}
+    before += orjson.dumps(head).removesuffix(b"]}")
+    for start in range(0, len(asked), AT_ONCE):
+        results = rowwise.results(asked[start : start + AT_ONCE])
+        if noted:
+            scores = [result["score"] for result in results if result["score"] is not None]
+            noted(served.run.model, served.bundle.version, [result["status"] for result in results], scores)
+        yield before + orjson.dumps(results)[1:-1]
+        before = b","
+    yield b"]}"
+
+
+def tombstones(home: Path) -> Erased:
+    """Who was erased, as of now: one look at a file. Raises Refusal while it cannot be known."""
+    try:
+        _tombstones[home] = (_tombstones[home] if home in _tombstones else Erased.of(home)).fresh()
+    except InputError:
+        raise Refusal(503, "who was erased cannot be read; the service's operator must put the file back") from None
+    return _tombstones[home]
+
+
+def _ready(live: Live, request: ScoreRequest) -> list[tuple[Served, Prepared]]:
+    """Those asked for, ready. Raises Refusal."""
+    if bool(request.model) == bool(request.models):
+        raise Refusal(422, "which model?", [Detail("model", "give either model, one name, or models, a list of names")])
+    names = request.models or [request.model]
+    places = [f"models[{place}]" for place in range(len(names))] if request.models else ["model"]
+    known = ", ".join(live.config.models)
+    unknown = [
+        Detail(place, f"no such model; models: {known}")
+        for place, name in zip(places, names)
+        if name not in live.config.models
+    ]
+    if unknown:
+        raise Refusal(422, "no such model", unknown)
+    if len(names) * len(request.customers) > MOST_SCORES:
+        allowed = f"customers × models: up to {MOST_SCORES:,} a call; send fewer customers at a time"
+        raise Refusal(422, "too many scores in one call", [Detail("models", allowed)])
+    return [_one_ready(live, name) for name in names]
+
+
+def _one_ready(live: Live, name: str) -> tuple[Served, Prepared]:
+    served = live.get(name)
+    if served is None:
+        raise Refusal(503, f"{name} is not ready: {live.why_not().get(name, 'try again')}", retry_after="5")
+    try:
+        return served, prepared(served, live.config.data)
+    except InputError:
+        raise Refusal(503, f"{name} is not ready: data.yaml does not fit it any more; train again") from None
+
+
+def _asked(models: list[Prepared], request: ScoreRequest, start: int) -> tuple[list[Asked], list[Detail]]:
+    """Some rows of the request, with their events read, and every place that does not fit."""
+    streams = {name: spec for model in models if model.online for name, spec in model.online.streams.items()}
+    rows, problems = list[Asked](), list[Detail]()
+    for place, customer in enumerate(request.customers[start : start + AT_ONCE], start):
+        path, tables = f"customers[{place}]", dict[str, pa.Table]()
+        if customer.changes or customer.events:
+            for model in models:
+                problems += misfits.of(model, customer, path)
+        for name, events in customer.events.items():
+            found = _read(models, streams, name, events, f"{path}.events")
+            if isinstance(found, Detail):
+                problems.append(found)
+            else:
+                tables[name] = found
+        rows.append(Asked(customer, tables))
+    return rows, problems
+
+
+def _read(models: list[Prepared], streams: dict[str, Stream], name: str, events: list, path: str) -> pa.Table | Detail:
+    if name not in streams:
+        known = f"streams: {', '.join(streams)}" if streams else "the data have no events; give changes instead"
+        return Detail(path, f"no such stream; {known}")
+    online = next(model.online for model in models if model.online)
+    try:
+        return table(events, streams[name], online.data)
+    except DataError as error:
+        return Detail(f"{path}.{name}", str(error))
