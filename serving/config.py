@@ -12,12 +12,16 @@ from serving import environment
 
 
 class Limits(Strict):
-    """What one worker takes on. A request beyond a limit is answered with a 4xx or a 503, never dropped."""
+    """What one worker takes on. A request beyond a limit is answered with a 4xx or a 503, never dropped.
+
+    wait_seconds: a request for scores that would wait longer for its turn is refused, as is one over ``concurrency``.
+    """
 
     body_bytes: int = Field(default=2_000_000, ge=1_000)
     body_seconds: float = Field(default=10.0, gt=0)
     handler_seconds: float = Field(default=30.0, gt=0)
     concurrency: int = Field(default=64, ge=1)
+    wait_seconds: float = Field(default=0.1, gt=0)
 
 
 class ServingConfig(Strict):

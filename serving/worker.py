@@ -21,6 +21,7 @@ from serving.http import api, problem
 from serving.http.api import OPERATIONS
 from serving.http.operations import Entered, Operation
 from serving.http.schema import ScoreRequest
+from serving.http.turns import Turns, Work
 from serving.life.live import Live
 from serving.scores import online
 
@@ -59,6 +60,7 @@ class Worker:
     def __init__(self, config: ServingConfig):
         logs.set_up()
         self.config, self.limits = config, config.limits
+        self.turns = Turns(self.limits.wait_seconds)
         self.live, self._audit = Live(config, now), Audit(config.home)
         self._guard = Guard(self.live.engine, config.home, now)
         self._metrics = Metrics(config.home, (one.name for one in OPERATIONS), config.models)
@@ -79,6 +81,9 @@ class Worker:
 
     async def score(self, body: bytes, owner: str) -> bytes:
         """The answer to POST /score, once it is written down. Raises Refusal."""
+        return await self.turns.through(self._scored(body, owner))
+
+    def _scored(self, body: bytes, owner: str) -> Work:
         request = problem.read(ScoreRequest, body)
         told: dict[str, None] = {}
 
@@ -86,7 +91,7 @@ class Worker:
             told[model] = None
             self._metrics.scored(model, statuses, scores)
 
-        answer = await online.answered(self.live, request, noted)
+        answer = yield from online.work(self.live, request, noted)
         customers = [one.customer_id for one in request.customers]
         for model in told:
             self._audit.write(now(), owner, "score", model, customers)

@@ -12,6 +12,7 @@ from serving.guards import safety
 from serving.guards.auth import key_of
 from serving.http.operations import Entered, Found, Operation, Operations
 from serving.http.problem import MEDIA_TYPE, Problem, Refusal
+from serving.http.turns import Turns
 
 Request = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,6 +27,7 @@ class Inside(Protocol):
     """What works behind the door: see ``serving.worker``."""
 
     limits: Limits
+    turns: Turns
 
     def enter(self, key: str, operation: Operation | None) -> str:
         """The owner of a key that may do this. Raises Refusal."""
@@ -110,17 +112,17 @@ class Door:
             self._inside.ended(name, scope["method"], reply.status, time.perf_counter() - began, owner)
 
     async def _admitted(self, found: Found, scope: Request, receive: Receive, reply: Reply) -> str | None:
-        """Answer, unless there is too much to do. All that was read is counted before any of it is done."""
+        """Answer, unless there is too much to do."""
         operation = found.operation
         if operation is not None and operation.scope is None:
             scope["tsunagi"] = Entered(operation, found.parameters, "")
             await self._inside.read(scope, receive, reply)
             return None
-        if self._running >= self._limits.concurrency:
+        late = operation is not None and operation.name == "score" and self._inside.turns.full
+        if late or self._running >= self._limits.concurrency:
             raise Refusal(429, "too many requests at once; try again soon", retry_after="1")
         self._running += 1
         try:
-            await asyncio.sleep(0)
             return await self._entered(found, scope, receive, reply)
         finally:
             self._running -= 1

@@ -155,7 +155,13 @@ ANSWERS: dict[str, Json] = {
     },
     "limits": {
         **{"body_bytes": 2_000_000, "body_seconds": 10.0, "handler_seconds": 30.0, "concurrency": 64},
-        **{"rows_per_call": 1000, "reasons": 50, "rows_per_page": 10_000, "entries_per_page": 1000},
+        **{
+            "wait_seconds": 0.1,
+            "rows_per_call": 1000,
+            "reasons": 50,
+            "rows_per_page": 10_000,
+            "entries_per_page": 1000,
+        },
         **{"rows_per_spreadsheet": 20_000, "key": {"name": "crm", "scopes": ["read"], "per_minute": 600}},
     },
     "contact": CONTACT,

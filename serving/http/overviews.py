@@ -73,6 +73,7 @@ class Limits(BaseModel):
     body_seconds: float
     handler_seconds: float
     concurrency: int
+    wait_seconds: float
     rows_per_call: int
     reasons: int
     rows_per_page: int

@@ -1,7 +1,6 @@
 """The answer of the scoring door: customers as listed, as they would be, or by their own events."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import orjson
@@ -12,8 +11,10 @@ from features.data_config import Stream
 from features.erased import Erased
 from features.errors import DataError, InputError
 from features.online import table
+from serving.http import turns
 from serving.http.problem import Detail, Refusal
 from serving.http.schema import MOST_SCORES, ScoreAnswer, ScoreRequest, ScoreResponse, ScoreResponses
+from serving.http.turns import Work
 from serving.life.live import Live
 from serving.life.takeover import Served
 from serving.lists import risk_list
@@ -37,54 +38,44 @@ def answer_bytes(live: Live, request: ScoreRequest, noted: Noted | None = None) 
     noted: told model, version, statuses and scores of what is answered. Raises Refusal: 422 for a misfit, 503 when not
     ready.
     """
-    return b"".join(pieces(live, request, noted))
+    return turns.finished(work(live, request, noted))
 
 
-async def answered(live: Live, request: ScoreRequest, noted: Noted | None = None) -> bytes:
-    """``answer_bytes`` that lets other requests in between the pieces of a long answer."""
-    body, long = bytearray(), len(request.customers) * max(1, len(request.models)) > AT_ONCE
-    for piece in pieces(live, request, noted):
-        body += piece
-        if long:
-            await asyncio.sleep(0)
-    return bytes(body)
-
-
-def pieces(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Iterator[bytes]:
-    """``answer_bytes`` in pieces of a few milliseconds of work each; what is refused is so before one says a thing."""
+def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
+    """``answer_bytes`` with a pause every few milliseconds; what is refused is so before ``noted`` is told a thing."""
     ready = _ready(live, request)
     asked, problems = list[Asked](), list[Detail]()
     for start in range(0, len(request.customers), AT_ONCE):
+        if start:
+            yield
         rows, wrong = _asked([model for _, model in ready], request, start)
         asked, problems = asked + rows, problems + wrong
-        yield b""
     if problems:
         detail = "changes or events do not fit the model; errors[] names every place"
         raise Refusal(422, detail, list(dict.fromkeys(problems)))
-    if request.models:
-        yield b'{"answers":['
-    for number, (served, model) in enumerate(ready):
+    answers = list[bytes]()
+    for served, model in ready:
+        if answers or len(asked) > AT_ONCE:
+            yield
         rowwise = Rowwise(served, model, tombstones(live.config.home), request.reasons, request.lang)
-        yield from _one(served, rowwise, asked, request.lang, noted, b"," if number else b"")
-    if request.models:
-        yield b"]}"
+        answers.append((yield from _one(served, rowwise, asked, request.lang, noted)))
+    return b'{"answers":[' + b",".join(answers) + b"]}" if request.models else answers[0]
 
 
-def _one(
-    served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, noted: Noted | None, before: bytes
-) -> Iterator[bytes]:
+def _one(served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, noted: Noted | None) -> Work:
     """One model's answer: its head, then some results at a time."""
     interval = sentences.words(lang)["interval"] if served.bundle.spread else None
     head = {"model": served.run.model, "note": risk_list.note(served.run, lang), "interval": interval, "results": ()}
-    before += orjson.dumps(head).removesuffix(b"]}")
+    parts = list[bytes]()
     for start in range(0, len(asked), AT_ONCE):
+        if parts:
+            yield
         results = rowwise.results(asked[start : start + AT_ONCE])
         if noted:
             scores = [result["score"] for result in results if result["score"] is not None]
             noted(served.run.model, served.bundle.version, [result["status"] for result in results], scores)
-        yield before + orjson.dumps(results)[1:-1]
-        before = b","
-    yield b"]}"
+        parts.append(orjson.dumps(results)[1:-1])
+    return orjson.dumps(head).removesuffix(b"]}") + b",".join(parts) + b"]}"
 
 
 def tombstones(home: Path) -> Erased:

@@ -10,6 +10,7 @@ from serving.config import Limits
 from serving.http.door import Door
 from serving.http.operations import Operation, Operations
 from serving.http.problem import Refusal, of_validation
+from serving.http.turns import Turns
 
 JSON = [(b"x-api-key", b"good"), (b"content-type", b"application/json")]
 LIMITS = {"body_bytes": 1_000, "body_seconds": 0.2, "handler_seconds": 0.2, "concurrency": 2}
@@ -26,6 +27,7 @@ class Inside:
 
     def __init__(self, read, limits=None):
         self._app, self.limits = read, Limits(**(LIMITS | (limits or {})))
+        self.turns = Turns(self.limits.wait_seconds)
         self.noted, self.told, self.failures = [], [], []
 
     def enter(self, key, operation):

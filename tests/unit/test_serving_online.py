@@ -10,6 +10,7 @@ from features import erased
 from features.calendar import day_of, number
 from serving.http.problem import Refusal, read, refuse_repeats
 from serving.http.schema import Customer, ScoreRequest
+from serving.http.turns import Turns
 from serving.scores import misfits, online
 from serving.scores.prepared import prepared
 from tests.service import world as worlds
@@ -225,21 +226,21 @@ def test_nothing_served_is_a_503(door, monkeypatch):
 def test_a_long_answer_lets_others_in_and_is_the_same(door):
     rows = [{"customer_id": f"C-{place % 60:04d}"} for place in range(200)]
     request = ScoreRequest(model="churn", customers=rows)
-    turns = []
+    rounds = []
 
     async def others():
         while True:
-            turns.append(None)
+            rounds.append(None)
             await asyncio.sleep(0)
 
     async def both():
         beside = asyncio.ensure_future(others())
-        body = await online.answered(door.live, request)
+        body = await Turns(1.0).through(online.work(door.live, request))
         beside.cancel()
         return body
 
     assert asyncio.run(both()) == online.answer_bytes(door.live, request)
-    assert len(turns) >= 200 / online.AT_ONCE
+    assert len(rounds) >= 200 / online.AT_ONCE
 
 
 def test_who_asks_is_told_what_was_said(door):

@@ -1,0 +1,64 @@
+"""One piece of work on the event loop at a time, and no more waiting than can be answered soon."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager
+
+# A new connection is accepted per round of the loop; without some rounds a turn, callers would wait unseen.
+ROUNDS = 4
+WEIGHT = 1 / 16
+
+# Returns an answer, and pauses wherever others may be let in.
+Work = Generator[None, None, bytes]
+
+
+def finished(work: Work) -> bytes:
+    """The answer, without pauses."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+class Turns:
+    """Hands out turns in the order in which they are asked for.
+
+    patience: seconds that a piece of work may be expected to wait.
+    """
+
+    def __init__(self, patience: float, clock: Callable[[], float] = time.perf_counter):
+        self._patience, self._clock = patience, clock
+        self._lock, self._waiting, self._seconds = asyncio.Lock(), 0, 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether who comes now would wait too long, as turns went lately."""
+        return (self._waiting + self._lock.locked()) * self._seconds > self._patience
+
+    async def through(self, work: Work) -> bytes:
+        """The answer, with a turn for all that lies between two pauses."""
+        while True:
+            async with self._turn():
+                try:
+                    next(work)
+                except StopIteration as end:
+                    return end.value
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn. What the loop does meanwhile, such as reading and refusing others, is part of its length."""
+        self._waiting += 1
+        try:
+            await self._lock.acquire()
+        finally:
+            self._waiting -= 1
+        began = self._clock()
+        try:
+            for _ in range(ROUNDS if self._waiting else 1):
+                await asyncio.sleep(0)
+            yield
+        finally:
+            self._seconds += WEIGHT * (self._clock() - began - self._seconds)
+            self._lock.release()

@@ -1,0 +1,106 @@
+"""Turns on the event loop, by a clock that the work itself moves."""
+
+import asyncio
+
+import pytest
+
+from serving.http.turns import Turns, finished
+
+
+class Clock:
+    """Stands still unless work is done."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def work(done, name, clock, pieces=1, seconds=0.01):
+    """Pieces of work, each of some seconds; ``done`` is told the name of each."""
+    for piece in range(pieces):
+        if piece:
+            yield
+        clock.now += seconds
+        done.append(name)
+    return name.encode()
+
+
+async def gathered(turns, *works):
+    return await asyncio.gather(*(turns.through(one) for one in works))
+
+
+def test_pieces_of_long_work_and_short_work_take_turns():
+    done, clock = [], Clock()
+    turns = Turns(1.0, clock)
+    works = [work(done, "long", clock, 3), work(done, "a", clock), work(done, "b", clock)]
+    assert asyncio.run(gathered(turns, *works)) == [b"long", b"a", b"b"]
+    assert done == ["long", "a", "b", "long", "long"]
+
+
+def test_between_two_turns_the_loop_comes_round_more_than_once_while_others_wait():
+    done, clock = [], Clock()
+    turns, rounds = Turns(1.0, clock), []
+
+    async def others():
+        while True:
+            rounds.append(len(done))
+            await asyncio.sleep(0)
+
+    async def both():
+        beside = asyncio.ensure_future(others())
+        await gathered(turns, *(work(done, str(n), clock) for n in range(5)))
+        beside.cancel()
+
+    asyncio.run(both())
+    assert all(rounds.count(number) >= 2 for number in range(1, 4))
+
+
+def test_full_when_who_waits_will_wait_longer_than_the_patience():
+    done, clock, seen = [], Clock(), []
+    turns = Turns(0.05, clock)
+
+    async def crowd(number):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gathered(turns, *(work(done, "", clock) for _ in range(number))))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            seen.append(turns.full)
+
+    async def walk():
+        await crowd(200)  # it learns that a turn takes 10 ms
+        seen.append(turns.full)
+        await crowd(4)
+        await crowd(8)
+        seen.append(turns.full)
+
+    asyncio.run(walk())
+    assert seen == [False, False, False, True, False]
+
+
+def test_a_refusal_and_a_caller_who_left_give_the_turn_back():
+    clock, done = Clock(), []
+    turns = Turns(1.0, clock)
+
+    def refusing():
+        yield
+        raise ValueError("no")
+
+    async def walk():
+        with pytest.raises(ValueError):
+            await turns.through(refusing())
+        left = asyncio.ensure_future(turns.through(work(done, "left", clock)))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+        return await asyncio.wait_for(turns.through(work(done, "next", clock)), 5)
+
+    assert asyncio.run(walk()) == b"next"
+    assert done == ["next"]
+
+
+def test_finished_is_the_same_without_turns():
+    done, clock = [], Clock()
+    assert finished(work(done, "x", clock, 4)) == b"x"
+    assert len(done) == 4
