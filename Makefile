@@ -102,7 +102,7 @@ test: $(TESTING)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@NUMBA_DISABLE_JIT=1 $(RUN) pytest $(KERNELS) --quiet --cov --cov-report=
-	@$(RUN) pytest --numprocesses 2 --cov --cov-append --cov-report=term --cov-fail-under=95
+	@$(RUN) pytest --numprocesses 2 --max-worker-restart 0 --cov --cov-append --cov-report=term --cov-fail-under=95
 
 bench: $(TESTING)
 	@$(RUN) benchmarks
