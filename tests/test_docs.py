@@ -141,12 +141,16 @@ def tree() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_tree_names_every_file_of_a_room_and_no_other(room):
-    text = "\n".join(tree()[room])
-    there = {path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}
-    named = re.findall(r"\w+\.py", text)
-    assert sorted(named) == sorted(there)
-    inner = {path.name for path in (ROOT / room).iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert {name for name in inner if f"{name}/" not in text} == set()
+    above, named = [], set()
+    for line in filter(None, tree()[room]):
+        indent, name = re.match(r"( *)(\S+)", line).groups()
+        above = [*above[: len(indent) // 2 - 1], name.rstrip("/")]
+        named.add(Path(*above))
+    opened = {path.parent for path in named}
+    there = {path.relative_to(ROOT / room) for path in (ROOT / room).rglob("*") if "__pycache__" not in path.parts}
+    folders = {path for path in there if (ROOT / room / path).is_dir()}
+    files = {path for path in there if path.suffix == ".py" and path.name != "__init__.py"}
+    assert named == {path for path in files | folders if path.parent in opened}
 
 
 def test_every_measure_is_described():
