@@ -21,7 +21,7 @@ class Limits(Strict):
     body_seconds: float = Field(default=10.0, gt=0)
     handler_seconds: float = Field(default=30.0, gt=0)
     concurrency: int = Field(default=64, ge=1)
-    wait_seconds: float = Field(default=0.1, gt=0)
+    wait_seconds: float = Field(default=0.08, gt=0)
 
 
 class ServingConfig(Strict):

@@ -30,7 +30,7 @@ class Turns:
 
     def __init__(self, patience: float, clock: Callable[[], float] = time.perf_counter):
         self._patience, self._clock = patience, clock
-        self._lock, self._waiting, self._seconds = asyncio.Lock(), 0, 0.0
+        self._lock, self._waiting, self._seconds, self._ended = asyncio.Lock(), 0, 0.0, 0.0
 
     @property
     def full(self) -> bool:
@@ -49,16 +49,18 @@ class Turns:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for a turn. What the loop does meanwhile, such as reading and refusing others, is part of its length."""
+        waited = self._lock.locked()
         self._waiting += 1
         try:
             await self._lock.acquire()
         finally:
             self._waiting -= 1
-        began = self._clock()
+        began = self._ended if waited else self._clock()
         try:
             for _ in range(ROUNDS if self._waiting else 1):
                 await asyncio.sleep(0)
             yield
         finally:
-            self._seconds += WEIGHT * (self._clock() - began - self._seconds)
+            self._ended = self._clock()
+            self._seconds += WEIGHT * (self._ended - began - self._seconds)
             self._lock.release()
