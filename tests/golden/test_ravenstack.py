@@ -57,12 +57,13 @@ def test_every_row_of_the_rules_list_adds_up(ravenstack):
     assert add_up(ravenstack[1], "churn") == 500
 
 
-def test_outcomes_shuffled_within_each_date_teach_nothing(datasets):
-    """Seeds 0 to 39, fixed beforehand: never an A, at most three not C."""
+@pytest.mark.parametrize(("seeds", "most"), [(10, 1), pytest.param(40, 3, marks=pytest.mark.soak)])
+def test_outcomes_shuffled_within_each_date_teach_nothing(datasets, seeds, most):
+    """Seeds from 0, fixed beforehand: never an A, hardly ever not C."""
     config = configs.load(FOLDER / "churn.yaml", TrainConfig)
     made = job.snapshot(config, silent)
-    grades = Counter(_grade_shuffled(config, made, seed) for seed in range(40))
-    assert grades["A"] == 0 and grades["C"] >= 37, grades
+    grades = Counter(_grade_shuffled(config, made, seed) for seed in range(seeds))
+    assert grades["A"] == 0 and grades["C"] >= seeds - most, grades
 
 
 def _grade_shuffled(config: TrainConfig, made: job.Snapshot, seed: int) -> str:
