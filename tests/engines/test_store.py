@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 
 from features import config, facts, snapshot
 from features.calendar import number
@@ -50,6 +51,7 @@ def told(own: SnapshotConfig) -> tuple:
     return found, known.lost, calendar.days.tolist(), calendar.counts.tolist(), calendar.known_until
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "postgres", pytest.param("spark", marks=pytest.mark.soak)], indirect=True)
 def test_a_store_changes_nothing_and_takes_up_what_arrives_later(engine, tmp_path):
     rows = [visit(customer, day, day + i % 2) for i, customer in enumerate("abcd") for day in range(i, 40, 1 + i)]
     rows += [visit("stranger", 7, 7), (None, FIRST, FIRST, 1.0, None)]
