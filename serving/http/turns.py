@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 # A new connection is accepted per round of the loop; without some rounds a turn, callers would wait unseen.
 ROUNDS = 4
 WEIGHT = 1 / 16
+OUTLIER = 8  # a turn counts as no longer than this many usual ones: a pause of the machine says nothing of the next
 
 # Returns an answer, and pauses wherever others may be let in.
 Work = Generator[None, None, bytes]
@@ -30,7 +31,7 @@ class Turns:
 
     def __init__(self, patience: float, clock: Callable[[], float] = time.perf_counter):
         self._patience, self._clock = patience, clock
-        self._lock, self._waiting, self._seconds, self._ended = asyncio.Lock(), 0, 0.0, 0.0
+        self._lock, self._waiting, self._seconds, self._ended = asyncio.Lock(), 0, 0.001, 0.0
 
     @property
     def full(self) -> bool:
@@ -62,5 +63,6 @@ class Turns:
             yield
         finally:
             self._ended = self._clock()
-            self._seconds += WEIGHT * (self._ended - began - self._seconds)
+            length = min(self._ended - began, OUTLIER * self._seconds)
+            self._seconds += WEIGHT * (length - self._seconds)
             self._lock.release()

@@ -69,14 +69,31 @@ def test_full_when_who_waits_will_wait_longer_than_the_patience():
             seen.append(turns.full)
 
     async def walk():
-        await crowd(200)  # it learns that a turn takes 10 ms
+        await gathered(turns, *(work(done, "", clock) for _ in range(200)))  # it learns that a turn takes 10 ms
         seen.append(turns.full)
         await crowd(4)
         await crowd(8)
         seen.append(turns.full)
 
     asyncio.run(walk())
-    assert seen == [False, False, False, True, False]
+    assert seen == [False, False, True, False]
+
+
+def test_a_pause_of_the_machine_does_not_turn_the_next_ones_away():
+    done, clock, seen = [], Clock(), []
+    turns = Turns(0.05, clock)
+
+    async def walk():
+        await gathered(turns, *(work(done, "", clock, seconds=0.001) for _ in range(100)))
+        await gathered(turns, work(done, "pause", clock, seconds=5.0))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(gathered(turns, *(work(done, "", clock, seconds=0.001) for _ in range(30))))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            seen.append(turns.full)
+
+    asyncio.run(walk())
+    assert seen == [False]
 
 
 def test_a_refusal_and_a_caller_who_left_give_the_turn_back():
