@@ -7,6 +7,8 @@ service declares here is what BentoML's tools and clients read, and calls the sa
 """
 
 import gc
+import logging
+import time
 from functools import cache
 from typing import Any
 
@@ -15,6 +17,7 @@ import orjson
 
 from features.errors import InputError
 from serving import environment
+from serving.guards import logs
 from serving.http import problem
 from serving.http.api import OPERATIONS
 from serving.http.door import Door
@@ -25,12 +28,19 @@ from serving.worker import Worker, configured
 
 # BentoML keeps a timer per request for as long as this, answered or not; with tracing it would keep a span as long.
 PATIENCE_SECONDS = 90
+START_AGAIN_SECONDS = 5.0
 
 
 @cache
 def worker() -> Worker:
     """The one of this process."""
-    made = Worker(configured())
+    config = configured()
+    try:
+        made = Worker(config)
+    except Exception as error:
+        logs.event("not_started", logging.ERROR, error=type(error).__name__, place=logs.place(error))
+        time.sleep(START_AGAIN_SECONDS)  # else BentoML starts the next one at once, again and again
+        raise
     gc.collect()
     gc.freeze()  # to look through all that imports made takes a fifth of a second, in which nobody is answered
     return made

@@ -380,3 +380,22 @@ def _python(code, environment):
     done = _run(code, environment)
     assert done.returncode == 0, done.stderr
     return json.dumps(done.stdout.strip()).strip('"')
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of bentoml, where it is imported
+def test_a_start_that_fails_is_told_and_not_tried_again_at_once(monkeypatch, caplog):
+    from serving import service as hosted
+
+    slept = []
+
+    def failing(config):
+        raise OSError(SECRET)
+
+    monkeypatch.setattr(hosted, "configured", lambda: None)
+    monkeypatch.setattr(hosted, "Worker", failing)
+    monkeypatch.setattr(hosted.time, "sleep", slept.append)
+    with caplog.at_level("ERROR"), pytest.raises(OSError, match=SECRET):
+        hosted.worker.__wrapped__()
+    assert slept == [hosted.START_AGAIN_SECONDS]
+    (told,) = (record for record in caplog.records if record.msg == "not_started")
+    assert told.fields["error"] == "OSError" and SECRET not in str(told.fields)
