@@ -2,7 +2,7 @@
 
 import bentoml
 
-from serving.http.schema import ScoreRequest
+from serving.scores.schema import ScoreRequest
 
 
 @bentoml.service(name="empty", workers=1)

@@ -1,6 +1,6 @@
 """Every feature: its name, family, unit, empty value and meaning. The one file to edit to add a measure.
 
-The formulas are in ``windows.py``, the sentences in ``serving/locale``.
+The formulas are in ``windows.py``, the sentences in ``serving/words/locale``.
 """
 
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pydantic import BaseModel
 
 from serving.http import answers
-from serving.http.schema import ScoreResponse, ScoreResponses
+from serving.scores.schema import ScoreResponse, ScoreResponses
 
 TRY_AGAIN = (429, 503)
 LONGEST_WAIT = 30.0

@@ -1,5 +1,8 @@
 """What is said outside the YAML, as environment variables: where the config lies, the store's address, the workers."""
 
+import tomllib
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -44,3 +47,15 @@ def backend(address: str) -> str | None:
         return make_url(address).drivername
     except (ArgumentError, ValueError):
         return None
+
+
+@cache
+def release() -> str:
+    """The version of these doors: a new one may say the same things in other words.
+
+    A checkout and a Bento have it beside the source, where nothing is installed; else it is the installed one's.
+    """
+    beside = Path(__file__).parents[1] / "pyproject.toml"
+    if beside.is_file():
+        return str(tomllib.loads(beside.read_text(encoding="utf-8"))["project"]["version"])
+    return version("tsunagi")

@@ -16,14 +16,13 @@ import bentoml
 import orjson
 
 from features.errors import InputError
-from serving import environment
+from serving import environment, problem
 from serving.guards import logs
-from serving.http import problem
 from serving.http.api import OPERATIONS
 from serving.http.door import Door
 from serving.http.operations import Operations
-from serving.http.schema import ScoreRequest
 from serving.scores import online
+from serving.scores.schema import ScoreRequest
 from serving.worker import Worker, configured
 
 # BentoML keeps a timer per request for as long as this, answered or not; with tracing it would keep a span as long.

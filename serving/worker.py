@@ -11,19 +11,19 @@ import orjson
 
 from features import config as configs
 from features.errors import InputError
-from serving import environment
+from serving import environment, problem
 from serving.config import ServingConfig
 from serving.guards import logs
 from serving.guards.audit import Audit
 from serving.guards.guard import Guard
 from serving.guards.metrics import Metrics, Shown
-from serving.http import api, problem
+from serving.http import api
 from serving.http.api import OPERATIONS
 from serving.http.operations import Entered, Operation
-from serving.http.schema import ScoreRequest
-from serving.http.turns import Turns, Work
 from serving.life.live import Live
 from serving.scores import online
+from serving.scores.schema import ScoreRequest
+from serving.scores.turns import Turns, Work
 
 QUIET = ("metrics", "openapi", "limits", "models", "card")
 

@@ -24,9 +24,8 @@ from serving.config import ServingConfig
 from serving.erasure import receipt, without
 from serving.erasure.receipt import Receipt
 from serving.guards import keys
-from serving.life import good
 from serving.lists import daily
-from serving.stores import journal, store
+from serving.stores import good, journal, store
 from serving.stores.records import Run, Score
 
 SNAPSHOTS, LISTS, DATABASE = "snapshots", "lists", "database"

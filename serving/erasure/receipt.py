@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from serving.life import good
+from serving.stores import good
 
 FOLDER = "erasures"
 PARTS = {

@@ -16,7 +16,7 @@ import orjson
 
 from features.errors import DataError
 from serving.guards import logs
-from serving.http.problem import Refusal
+from serving.problem import Refusal
 
 FOLDER, SECRET, LINES, HEAD = "audit", "secret", ".jsonl", ".head"
 START = "0" * 64

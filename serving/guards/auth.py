@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from features.errors import ConfigError, DataError
-from serving.http.operations import SCOPES, Scope
 from serving.stores.database import writing
 from serving.stores.records import Key
 
 PREFIX = "tsu_"
+Scope = Literal["score", "read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("score", "read", "write", "admin")
 USUAL: tuple[Scope, ...] = ("score", "read")
 
 

@@ -17,9 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from serving.guards import auth, logs
-from serving.guards.auth import Known
-from serving.http.operations import Scope
-from serving.http.problem import Refusal
+from serving.guards.auth import Known, Scope
+from serving.problem import Refusal
 
 LOOK_AGAIN_SECONDS, LATE_SECONDS = 1.0, 5.0
 WRONG = "a valid API key is needed, in the header X-API-Key or Authorization: Bearer"

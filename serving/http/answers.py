@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.http.schema import Horizon, Reason, Status
+from serving.scores.schema import Horizon, Reason, Status
 
 Date = Annotated[str, Field(json_schema_extra={"format": "date"})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from serving.http import answers, cards, changed, listing, overviews, questions, reading, schema, writing
+from serving.http import answers, cards, changed, listing, overviews, questions, reading, writing
 from serving.http.operations import Entered, Operation, Operations
-from serving.http.problem import Detail, Refusal
 from serving.http.replies import JSON, Ask, Unchanged, bodiless, chosen, plain, refused, unchanged
 from serving.life.live import Live
+from serving.problem import Detail, Refusal
+from serving.scores import schema
 
 CUSTOMER, LIST = "/v1/customers/{customer_id}", "/v1/risk-lists/{model}/{as_of}"
 LISTED, CARD = "/v1/risk-lists", "/v1/models/{model}/card"

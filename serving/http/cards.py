@@ -8,14 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from serving.http import questions, schema, spreadsheet
-from serving.http.problem import Refusal
+from serving.http import questions, spreadsheet
 from serving.http.reading import run_tag
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
 from serving.lists import risk_list
-from serving.scores import sentences
+from serving.problem import Refusal
+from serving.scores import schema
 from serving.stores.records import Key
+from serving.words import sentences
 from training.bundle import Info
 
 SETTINGS = ("value", "capacity", "windows", "population", "outcome")

@@ -14,9 +14,9 @@ from serving.http.replies import Ask, plain
 from serving.life.live import Live
 from serving.lists import risk_list
 from serving.lists.rows import Rows
-from serving.scores import reasons, sentences
 from serving.stores import store
 from serving.stores.records import Run, Score
+from serving.words import reasons, sentences
 from training import bundle as bundles
 from training.bundle import Bundle
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from serving.http.problem import Detail, Refusal
+from serving.problem import Detail, Refusal
 
 CHECK = 16
 

@@ -11,8 +11,8 @@ from serving.config import Limits
 from serving.guards import safety
 from serving.guards.auth import key_of
 from serving.http.operations import Entered, Found, Operation, Operations
-from serving.http.problem import MEDIA_TYPE, Problem, Refusal
-from serving.http.turns import Turns
+from serving.problem import MEDIA_TYPE, Problem, Refusal
+from serving.scores.turns import Turns
 
 Request = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
 from serving.http import cursor, spreadsheet
-from serving.http.problem import Detail, Refusal
 from serving.http.questions import OfList
 from serving.http.reading import known_model, run_tag
 from serving.http.replies import JSON, Ask, plain
@@ -20,6 +19,7 @@ from serving.http.scalars import DAY
 from serving.http.spreadsheet import MOST_SHEET_ROWS
 from serving.life.live import Live
 from serving.lists import risk_list
+from serving.problem import Detail, Refusal
 from serving.stores import store
 from serving.stores.records import Published, Run, Score
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving.environment import release
 from serving.http import answers, examples, scalars
 from serving.http.operations import PARAMETER, Operation
-from serving.http.problem import MEDIA_TYPE
-from serving.http.replies import JSON, release
+from serving.http.replies import JSON
+from serving.problem import MEDIA_TYPE
 
 Json = dict[str, Any]
 Named = dict[Any, Json]

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
-Scope = Literal["score", "read", "write", "admin"]
-SCOPES: tuple[Scope, ...] = ("score", "read", "write", "admin")
+from serving.guards.auth import Scope
+
 PARAMETER = re.compile(r"{(\w+)}")
 
 

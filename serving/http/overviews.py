@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, RootModel
 
 from serving.http.answers import Action, Answer, Date, Grade, Next, Time
-from serving.http.schema import Horizon
+from serving.scores.schema import Horizon
 
 
 class Ready(BaseModel):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, ValidationError
 
 from features.config import Language
-from serving.http.problem import Detail, Refusal, refuse_repeats
 from serving.http.scalars import WHOLE, Day, Id, Model, Moment, Note, Number
+from serving.problem import Detail, Refusal, refuse_repeats
 
 MOST_REASONS, MOST_ROWS, MOST_LISTS = 50, 10_000, 1_000
 M = TypeVar("M", bound=BaseModel)

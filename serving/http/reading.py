@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from serving.http import cursor
-from serving.http.problem import Detail, Refusal
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
 from serving.lists import risk_list
-from serving.scores import sentences
+from serving.problem import Detail, Refusal
 from serving.stores import journal, store
 from serving.stores.records import Action, Contact, Run, Score
+from serving.words import sentences
 
 LATELY, CONTACTS = 30, 10
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

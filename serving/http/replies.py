@@ -1,12 +1,8 @@
 """Requests taken apart and answers put together: what is accepted, what is unchanged, one shape of error."""
 
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,8 +10,9 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from serving.environment import release
 from serving.http.operations import Operation
-from serving.http.problem import MEDIA_TYPE, Problem, Refusal
+from serving.problem import MEDIA_TYPE, Problem, Refusal
 
 JSON = "application/json"
 VARY = {"vary": "Accept, Authorization, X-API-Key", "cache-control": "private, no-cache"}
@@ -102,15 +99,3 @@ def bodiless(response: Response) -> Response:
     empty = Response(status_code=response.status_code)
     empty.raw_headers = list(response.raw_headers)
     return empty
-
-
-@cache
-def release() -> str:
-    """The version of these doors: a new one may say the same things in other words.
-
-    A checkout and a Bento have it beside the source, where nothing is installed; else it is the installed one's.
-    """
-    beside = Path(__file__).parents[2] / "pyproject.toml"
-    if beside.is_file():
-        return str(tomllib.loads(beside.read_text(encoding="utf-8"))["project"]["version"])
-    return version("tsunagi")

@@ -9,7 +9,7 @@ from typing import Any
 
 from features.config import Language
 from serving.lists.risk_list import REASONS
-from serving.scores.sentences import words
+from serving.words.sentences import words
 
 MEDIA = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_SHEET_ROWS = 20_000

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from features.errors import InputError
 from serving.http import cursor
-from serving.http.problem import Detail, Refusal
 from serving.http.reading import known_id, known_model, told_action, told_contact, unknown
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
+from serving.problem import Detail, Refusal
 from serving.stores import database, journal, store
 from serving.stores.records import LeftOut, Published, Score
 

@@ -14,8 +14,8 @@ import orjson
 from features.command import DONE, REFUSED, Answer
 from features.errors import InputError
 from serving.config import ServingConfig
-from serving.life import good
 from serving.life.takeover import verified
+from serving.stores import good
 from training import bundle as bundles
 from training import tracking
 

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from serving.config import ServingConfig
-from serving.life import good
 from serving.life.takeover import Served
 from serving.life.watched import Watched
-from serving.scores import sentences
-from serving.stores import store
+from serving.stores import good, store
+from serving.words import sentences
 
 __all__ = ["Live", "Served"]
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from features.catalogue import Feature
 from features.errors import DataError
-from serving.lists import risk_list
+from serving.lists import risk_list, scoring
 from serving.lists.rows import Rows
-from serving.scores import scoring
 from serving.stores.records import Run
 from training import bundle as bundles
 from training.bundle import Bundle

@@ -16,12 +16,11 @@ from sqlalchemy.orm import Session
 from features.errors import DataError, InputError
 from serving.config import ServingConfig
 from serving.guards import logs
-from serving.life import good
-from serving.life.good import Good
+from serving.life.prepared import prepared
 from serving.life.takeover import Misfit, Served, opened, tried, verified
 from serving.lists.rows import Rows
-from serving.scores.prepared import prepared
-from serving.stores import store
+from serving.stores import good, store
+from serving.stores.good import Good
 from serving.stores.records import Run
 
 TRY_AGAIN_SECONDS = 10.0

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from serving.lists.layout import Layout
 from serving.lists.rows import LEFT_OUT, gathered
-from serving.scores.scoring import GAP, RANKS, SCORE
+from serving.lists.scoring import GAP, RANKS, SCORE
 
 GROUP = 32_768
 

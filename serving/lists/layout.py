@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from features.catalogue import Feature
 from features.errors import DataError
-from serving.scores.reasons import Plan, plain
-from serving.scores.sentences import Fact
+from serving.words.reasons import Plan, plain
+from serving.words.sentences import Fact
 from training.columns import Column
 
 TEXTS = ("customer_id", "name", "owner", "renewal", "band", "segment", "stage", "rfm")

@@ -13,14 +13,12 @@ from sqlalchemy.orm import Session
 
 from features.command import progress
 from serving.config import ServingConfig
-from serving.life import good
-from serving.lists import checks, pieces, priority, risk_list
+from serving.lists import checks, pieces, priority, risk_list, scoring
 from serving.lists.draft import Draft
 from serving.lists.pieces import Crew
 from serving.lists.rows import Rows
 from serving.lists.today import Today
-from serving.scores import scoring
-from serving.stores import journal, records, store
+from serving.stores import good, journal, records, store
 from training.bundle import Bundle
 
 SAID_EVERY = 100_000

@@ -17,8 +17,8 @@ import orjson
 
 from features.catalogue import Feature
 from features.config import Language
-from serving.scores import reasons, sentences
 from serving.stores.records import Run, Score
+from serving.words import reasons, sentences
 
 REASONS = 3
 KINDS = ("segment", "stage", "rfm")

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from features.errors import DataError
 from serving.lists.layout import CATEGORY, HEAD, TEXTS, Layout, Said, Stored, matrix
-from serving.scores.sentences import Fact
+from serving.words.sentences import Fact
 from training.columns import Column
 
 LEFT_OUT = pa.schema({"customer_id": pa.string(), "status": pa.string()})

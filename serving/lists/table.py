@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features.config import Language
-from serving.scores.sentences import number, words
+from serving.words.sentences import number, words
 
 WIDTH_WITHOUT_TERMINAL = 140
 AUDIBLE = 0.01

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from serving.http.problem import Detail
-from serving.http.schema import Customer
-from serving.scores.prepared import Prepared
+from serving.life.prepared import Prepared
+from serving.problem import Detail
+from serving.scores.schema import Customer
 from training.columns import Column
 
 NEVER_NEGATIVE = ("count", "days", "weeks", "share")

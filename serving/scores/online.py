@@ -11,16 +11,16 @@ from features.data_config import Stream
 from features.erased import Erased
 from features.errors import DataError, InputError
 from features.online import table
-from serving.http import turns
-from serving.http.problem import Detail, Refusal
-from serving.http.schema import MOST_SCORES, ScoreAnswer, ScoreRequest, ScoreResponse, ScoreResponses
-from serving.http.turns import Work
 from serving.life.live import Live
+from serving.life.prepared import Prepared, prepared
 from serving.life.takeover import Served
 from serving.lists import risk_list
-from serving.scores import misfits, sentences
-from serving.scores.prepared import Prepared, prepared
+from serving.problem import Detail, Refusal
+from serving.scores import misfits, turns
 from serving.scores.rowwise import Asked, Rowwise
+from serving.scores.schema import MOST_SCORES, ScoreAnswer, ScoreRequest, ScoreResponse, ScoreResponses
+from serving.scores.turns import Work
+from serving.words import sentences
 
 AT_ONCE = 25
 Noted = Callable[[str, str, Iterable[str], Iterable[float]], None]

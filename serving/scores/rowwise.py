@@ -10,12 +10,13 @@ from features.config import Language
 from features.erased import Erased
 from features.online import Found
 from features.population import OPTED_OUT, TOO_NEW
-from serving.http.schema import Basis, Customer
+from serving.life.prepared import Prepared
 from serving.life.takeover import Served
-from serving.scores import reasons, scoring, sentences
-from serving.scores.prepared import Prepared
-from serving.scores.reasons import Facts, Parts, plain
-from serving.scores.sentences import Fact
+from serving.lists import scoring
+from serving.scores.schema import Basis, Customer
+from serving.words import reasons, sentences
+from serving.words.reasons import Facts, Parts, plain
+from serving.words.sentences import Fact
 
 NOT_AT_RISK = "not_in_population"
 FIGURES: dict[str, Any] = dict.fromkeys(("score", "low", "high", "risks", "band", "percentile"))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from features import config as configs
-from serving.scores.reasons import parts
+from serving.words.reasons import parts
 from simulation.company import build
 from simulation.settings import Settings
 from tests.golden.house import CDNOW, RELAX, silent

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from features.catalogue import CUSTOMER_MEASURES, MEASURES, Feature
-from serving.scores import reasons, scoring
-from serving.scores.sentences import prior, sentence
+from serving.lists import scoring
+from serving.words import reasons
+from serving.words.sentences import prior, sentence
 from tests.unit.bundles import COLUMNS, frame, lightgbm_bundle, logistic_bundle, rule_bundle
 
 FAMILIES = ["login", "login", "plan", "tenure", "login"]

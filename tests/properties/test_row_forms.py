@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.http.problem import Problem
+from serving.problem import Problem
 from tests.service import world as worlds
 from tests.service.local import Local, local
 

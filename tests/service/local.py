@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from features.snapshot_config import Population
-from serving.http.problem import Problem, Refusal, read
-from serving.http.schema import ScoreAnswer, ScoreRequest
 from serving.life.live import Live
+from serving.problem import Problem, Refusal, read
 from serving.scores import online
+from serving.scores.schema import ScoreAnswer, ScoreRequest
 from tests.service import world as worlds
 from tests.service.world import World
 from tests.unit.bundles import frame, logistic_bundle, with_parts

@@ -23,11 +23,9 @@ from features.segments import Cuts
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
 from serving.config import ServingConfig
-from serving.life import good
-from serving.lists import checks, daily, pieces, risk_list
+from serving.lists import checks, daily, pieces, risk_list, scoring
 from serving.lists.rows import Rows
-from serving.scores import scoring
-from serving.stores import records, store
+from serving.stores import good, records, store
 from tests.service import world as worlds
 from tests.service.world import World
 from tests.unit.bundles import frame, rule_bundle

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from serving.life import good
 from serving.life.follow import Follower
 from serving.life.live import Live
+from serving.stores import good
 from tests.service import world as worlds
 from tests.unit.bundles import frame, rule_bundle
 from training import tracking

@@ -10,10 +10,10 @@ import pytest
 
 from features import config as configs
 from serving.config import ServingConfig
-from serving.life import good, live, watched
+from serving.life import live, watched
 from serving.life.live import Live
-from serving.scores.sentences import words
-from serving.stores import store
+from serving.stores import good, store
+from serving.words.sentences import words
 from tests.service import world as worlds
 from tests.service.world import World
 from training.bundle import give_back, save, seal

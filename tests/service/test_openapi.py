@@ -17,7 +17,6 @@ from schemathesis.config import SchemathesisConfig
 
 from serving.guards import auth
 from serving.http import api, openapi
-from serving.http.operations import SCOPES
 from tests.service import world as worlds
 from tests.service.conftest import started
 
@@ -86,7 +85,7 @@ def fired(workspace, tmp_path_factory):
     for as_of in (worlds.LAST_WEEK, worlds.TODAY):
         world.publish(as_of)
     with world.session() as session:
-        key = auth.create(session, "everything", worlds.NOON, scopes=SCOPES)
+        key = auth.create(session, "everything", worlds.NOON, scopes=auth.SCOPES)
     with started(world, folder, key) as running:
         yield running
 

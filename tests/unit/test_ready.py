@@ -20,10 +20,10 @@ from features.ready import rows as ready_rows
 from features.ready import table as ready
 from features.ready.config import Table
 from serving.config import ServingConfig
-from serving.http.schema import ScoreRequest
 from serving.life import live
 from serving.lists import daily, today
 from serving.scores import online
+from serving.scores.schema import ScoreRequest
 from serving.stores import store
 from training import bundle, cross, job
 from training.config import TrainConfig

@@ -8,7 +8,7 @@ from features.config import load
 from features.data_config import Data
 from features.errors import DataError
 from features.segments import SEGMENTS, STAGES, Cuts, columns, fit, of, recipe, scores, stages
-from serving.scores.sentences import words
+from serving.words.sentences import words
 from tests import company
 from tests.spec.tables import rows
 from training import job

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from features.errors import ConfigError, DataError
 from serving.guards import auth, guard
 from serving.guards.guard import Bucket, Guard
-from serving.http.problem import Refusal
+from serving.problem import Refusal
 from serving.stores import store
 from tests.service import databases
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from serving.config import Limits
 from serving.http.door import Door
 from serving.http.operations import Operation, Operations
-from serving.http.problem import Refusal, of_validation
-from serving.http.turns import Turns
+from serving.problem import Refusal, of_validation
+from serving.scores.schema import ScoreRequest
+from serving.scores.turns import Turns
 
 JSON = [(b"x-api-key", b"good"), (b"content-type", b"application/json")]
 LIMITS = {"body_bytes": 1_000, "body_seconds": 0.2, "handler_seconds": 0.2, "concurrency": 2}
@@ -225,5 +226,5 @@ def test_a_websocket_is_closed_and_the_life_of_the_app_passes():
 
 def test_places_of_unknown_keys_are_cut_before_they_repeat_the_input():
     found = [{"type": "extra_forbidden", "loc": ("customers", 3, "Nakamura"), "msg": "Extra inputs"}]
-    (error,) = of_validation(found).errors
+    (error,) = of_validation(found, ScoreRequest).errors
     assert error.path == "customers[3]" and "customer_id, changes" in error.message

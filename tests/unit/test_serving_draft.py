@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalogue import Feature
-from serving.lists import checks, draft, pieces, priority
+from serving.lists import checks, draft, pieces, priority, scoring
 from serving.lists.draft import Draft
 from serving.lists.rows import Rows
-from serving.scores import scoring
 from serving.stores.records import Contact
 from tests.unit.bundles import COLUMNS, frame, lightgbm_bundle, rule_bundle
 

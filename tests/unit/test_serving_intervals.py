@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import update
 
 from features.snapshot_config import Population
-from serving.http.schema import ScoreRequest
 from serving.life.live import Live
 from serving.lists import risk_list
 from serving.scores import online
-from serving.scores.sentences import words
+from serving.scores.schema import ScoreRequest
 from serving.stores import records, store
+from serving.words.sentences import words
 from tests.service import world as worlds
 from tests.unit.bundles import with_parts
 from training.bundle import load

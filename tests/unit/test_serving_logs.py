@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from serving.guards import logs
-from serving.http.problem import Refusal
+from serving.problem import Refusal
 
 SECRET = "canary-7f3a"
 

@@ -8,11 +8,11 @@ import pytest
 
 from features import erased
 from features.calendar import day_of, number
-from serving.http.problem import Refusal, read, refuse_repeats
-from serving.http.schema import Customer, ScoreRequest
-from serving.http.turns import Turns
+from serving.life.prepared import prepared
+from serving.problem import Refusal, read, refuse_repeats
 from serving.scores import misfits, online
-from serving.scores.prepared import prepared
+from serving.scores.schema import Customer, ScoreRequest
+from serving.scores.turns import Turns
 from tests.service import world as worlds
 from tests.service.local import SEEN_DAYS, Local, local
 

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from serving.http import api, cursor, examples, openapi, questions, replies
 from serving.http.operations import Operations
-from serving.http.problem import Refusal
 from serving.http.scalars import Day, Moment, Number
+from serving.problem import Refusal
 
 DOCUMENT = openapi.document(api.OPERATIONS, ("churn", "upsell"))
 PLACES = some.lists(some.none() | some.floats(allow_nan=False, allow_infinity=False) | some.integers() | some.text())

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from features.errors import DataError, InputError
 from serving.lists import draft as drafts
-from serving.lists import pieces, priority
+from serving.lists import pieces, priority, scoring
 from serving.lists.draft import Draft
 from serving.lists.pieces import Crew
 from serving.lists.rows import Rows
-from serving.scores import reasons, scoring
+from serving.words import reasons
 from tests.unit.bundles import frame, lightgbm_bundle, rule_bundle, with_parts
 from tests.unit.test_serving_draft import FEATURES, table
 from training.columns import encode

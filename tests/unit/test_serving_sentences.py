@@ -7,8 +7,8 @@ import pytest
 
 from features.catalogue import CUSTOMER_MEASURES, MEASURES, Feature
 from serving.lists import table
-from serving.scores import reasons
-from serving.scores.sentences import number, sentence, words
+from serving.words import reasons
+from serving.words.sentences import number, sentence, words
 
 LOGIN = {"en": "Logins", "ja": "ログイン"}
 TICKET = {"en": "Support tickets", "ja": "問い合わせ"}

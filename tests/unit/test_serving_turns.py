@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.http.turns import Turns, finished
+from serving.scores.turns import Turns, finished
 
 
 class Clock:

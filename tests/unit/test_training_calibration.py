@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.scores.reasons import mean_slope
+from serving.words.reasons import mean_slope
 from tests.unit.bundles import lightgbm_bundle
 from training import calibration
 from training.bundle import load, save, seal

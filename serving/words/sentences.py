@@ -23,7 +23,7 @@ USUAL_SPIKE = 0.5
 @cache
 def words(lang: Language) -> dict[str, Any]:
     """Everything the project says in one language."""
-    return yaml.safe_load((Path(__file__).parents[1] / "locale" / f"{lang}.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((Path(__file__).parent / "locale" / f"{lang}.yaml").read_text(encoding="utf-8"))
 
 
 def prior(facts: Facts) -> int | None:

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from serving.http.schema import ScoreRequest
-
 MEDIA_TYPE = "application/problem+json"
 NOT_JSON = "json_invalid"
 MOST_NAMED = 100
@@ -72,7 +70,7 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise Refusal(422, "a key stands twice in one JSON object; give each once")
 
 
-def of_validation(found: Sequence[Mapping[str, Any]], model: type[BaseModel] = ScoreRequest) -> Problem:
+def of_validation(found: Sequence[Mapping[str, Any]], model: type[BaseModel]) -> Problem:
     """pydantic's errors about a model as a problem: 400 for what is no JSON, else 422 with up to 100 places."""
     if any(error["type"] == NOT_JSON for error in found):
         return Problem(400, "the body is not valid JSON, or it is nested too deeply; send one JSON object")

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.catalogue import Feature
 from features.config import Language
-from serving.scores.sentences import Fact, prior, sentence, words
+from serving.words.sentences import Fact, prior, sentence, words
 
 NEAR = 1e-6
 BESIDE = {

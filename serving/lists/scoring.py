@@ -13,7 +13,7 @@ from features.catalogue import Feature
 from serving.lists import priority
 from serving.lists.layout import CATEGORY, Layout, lists
 from serving.lists.risk_list import KINDS
-from serving.scores.reasons import Parts, mean_slope, parts
+from serving.words.reasons import Parts, mean_slope, parts
 from training.bundle import Bundle
 
 SCORE, GAP, RANKS = "list score", "list gap", "ranks: "

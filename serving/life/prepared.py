@@ -9,10 +9,9 @@ import numpy as np
 from features.data_config import Data
 from features.online import Online, roles, table
 from serving.life.takeover import Served
-from serving.lists import risk_list
-from serving.scores import scoring
-from serving.scores.reasons import Plan, plain
-from serving.scores.sentences import Fact
+from serving.lists import risk_list, scoring
+from serving.words.reasons import Plan, plain
+from serving.words.sentences import Fact
 
 FEWEST_SEATS = 1e-6
 MANY = 8  # rows that the kernels take in blocks
