@@ -361,7 +361,8 @@ def test_the_log_repeats_no_input_and_holds_no_traceback(service):
 
 def test_the_workers_import_neither_mlflow_nor_shap(service):
     code = (
-        "import sys\nfrom serving import online, service\nfrom serving.schema import ScoreRequest\n"
+        "import sys\nfrom serving import service\nfrom serving.scores import online\n"
+        "from serving.scores.schema import ScoreRequest\n"
         "request = ScoreRequest(model='churn', customers=[{'customer_id': 'C-0005'}])\n"
         "assert online.answer(service.worker().live, request).results[0].status == 'ok'\n"
         "print(sorted({'mlflow', 'shap', 'matplotlib'} & set(sys.modules)))"

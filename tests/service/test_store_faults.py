@@ -199,7 +199,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 from features import config as configs
-from serving import store
+from serving.stores import store
 from serving.config import ServingConfig
 from features.errors import InputError
 from tests.service.world import TODAY, World

@@ -209,7 +209,7 @@ def test_a_child_does_not_go_on_with_the_file_of_its_parent(tmp_path):
 import os, sys
 from datetime import datetime
 from pathlib import Path
-from serving.audit import Audit
+from serving.guards.audit import Audit
 log, now = Audit(Path(sys.argv[1])), datetime(2026, 2, 1)
 log.write(now, "parent", "score")
 if os.fork() == 0:
@@ -227,7 +227,7 @@ WRITER = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from serving.audit import Audit
+from serving.guards.audit import Audit
 log, number = Audit(Path(sys.argv[1])), 0
 while True:
     log.write(datetime(2026, 2, 1), "crm", "score", "churn", [f"C-{number}"])
@@ -294,8 +294,8 @@ def test_a_real_full_disk_refuses_too(tmp_path):
 import resource, signal, sys
 from datetime import datetime
 from pathlib import Path
-from serving import trail
-from serving.audit import Audit, Unaudited
+from serving.guards import trail
+from serving.guards.audit import Audit, Unaudited
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 log, written = Audit(Path(sys.argv[1])), 0

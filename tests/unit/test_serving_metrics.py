@@ -83,7 +83,7 @@ WORKER = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from serving.metrics import Metrics
+from serving.guards.metrics import Metrics
 made = Metrics(Path(sys.argv[1]), ("score",), ("churn",))
 for _ in range(int(sys.argv[2])):
     made.observe("score", "POST", 200, 0.01)

@@ -189,7 +189,7 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(engine, revision, m
 KILLED = """
 import os, signal, sys
 from alembic import op
-from serving import store
+from serving.stores import store
 op.create_index = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 store.migrate(store.connect(sys.argv[1]))
 """
