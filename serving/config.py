@@ -20,8 +20,8 @@ class Limits(Strict):
     body_bytes: int = Field(default=2_000_000, ge=1_000)
     body_seconds: float = Field(default=10.0, gt=0)
     handler_seconds: float = Field(default=30.0, gt=0)
-    concurrency: int = Field(default=64, ge=1)
-    wait_seconds: float = Field(default=0.08, gt=0)
+    concurrency: int = Field(default=128, ge=1)
+    wait_seconds: float = Field(default=0.06, gt=0)
 
 
 class ServingConfig(Strict):

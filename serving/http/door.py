@@ -81,7 +81,7 @@ class Reply:
 
 
 class Door:
-    """Everything is answered here; the app of BentoML below gets its start and its end only.
+    """Everything is answered here; the app of BentoML gets its start and its end only, and what stood before this goes.
 
     inside: makes what works behind the door, once, when the worker starts.
     """
@@ -93,6 +93,10 @@ class Door:
 
     async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            if "app" in scope:
+                # What BentoML puts before this keeps a timer and five objects per request until its timeout, answered
+                # or not: soon so many that looking through them for garbage stops every answer for 0.1 seconds.
+                scope["app"].middleware_stack = self
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":

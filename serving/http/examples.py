@@ -156,7 +156,7 @@ ANSWERS: dict[str, Json] = {
     "limits": {
         **{"body_bytes": 2_000_000, "body_seconds": 10.0, "handler_seconds": 30.0, "concurrency": 64},
         **{
-            "wait_seconds": 0.08,
+            "wait_seconds": 0.06,
             "rows_per_call": 1000,
             "reasons": 50,
             "rows_per_page": 10_000,

@@ -5,6 +5,8 @@ import json
 
 import pytest
 from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from serving.config import Limits
 from serving.http.door import Door
@@ -222,6 +224,42 @@ def test_a_websocket_is_closed_and_the_life_of_the_app_passes():
     asyncio.run(door({"type": "websocket"}, None, send))
     asyncio.run(door({"type": "lifespan"}, None, send))
     assert sent == ["websocket.close", "lifespan"]
+
+
+def test_from_its_start_on_nothing_stands_before_it():
+    """As BentoML hosts it: a Starlette app with layers of its own before ours."""
+    seen = []
+
+    class Before:
+        def __init__(self, app):
+            self._app = app
+
+        async def __call__(self, scope, receive, send):
+            seen.append(scope["type"])
+            await self._app(scope, receive, send)
+
+    inside, said = Inside(plain), []
+    hosting = Starlette(middleware=[Middleware(Before), Middleware(Door, operations=OPERATIONS, inside=lambda: inside)])
+
+    async def walk():
+        ends = asyncio.Queue()
+        for kind in ("startup", "shutdown"):
+            ends.put_nowait({"type": f"lifespan.{kind}"})
+
+        async def send(message):
+            said.append(message["type"])
+
+        await hosting({"type": "lifespan"}, ends.get, send)
+        await hosting({"type": "http", "path": "/livez", "method": "GET", "headers": []}, None, send)
+
+    asyncio.run(walk())
+    assert seen == ["lifespan"]
+    assert said == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+        "http.response.start",
+        "http.response.body",
+    ]
 
 
 def test_places_of_unknown_keys_are_cut_before_they_repeat_the_input():
