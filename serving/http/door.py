@@ -87,7 +87,7 @@ class Door:
     """
 
     def __init__(self, app: App, operations: Operations, inside: Callable[[], Inside]):
-        self._app, self._operations, self._make = app, operations, inside
+        self._app, self._operations = app, operations
         self._inside, self._running = inside(), 0
         self._limits = self._inside.limits
 
