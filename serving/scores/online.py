@@ -57,7 +57,9 @@ def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
     for served, model in ready:
         if answers or len(asked) > AT_ONCE:
             yield
-        rowwise = Rowwise(served, model, tombstones(live.config.home), request.reasons, request.lang)
+        others = [found for name in live.config.models if (found := live.get(name))]
+        newer = [other.rows for other in others if other.run.as_of > served.run.as_of]
+        rowwise = Rowwise(served, model, tombstones(live.config.home), newer, request.reasons, request.lang)
         answers.append((yield from _one(served, rowwise, asked, request.lang, noted)))
     return b'{"answers":[' + b",".join(answers) + b"]}" if request.models else answers[0]
 

@@ -1,5 +1,6 @@
 """Rows of a request, some at a time: each listed, changed or made from events, or with the status that says why not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from features.population import OPTED_OUT, TOO_NEW
 from serving.life.prepared import Prepared
 from serving.life.takeover import Served
 from serving.lists import scoring
+from serving.lists.rows import Rows
 from serving.scores.schema import Basis, Customer
 from serving.words import reasons, sentences
 from serving.words.reasons import Facts, Parts, plain
@@ -48,10 +50,16 @@ class Row:
 
 
 class Rowwise:
-    """The results of one model for one call."""
+    """The results of one model for one call.
 
-    def __init__(self, served: Served, model: Prepared, erased: Erased, limit: int, lang: Language):
-        self._served, self._model, self._erased, self._limit, self._lang = served, model, erased, limit, lang
+    newer: the rows of other models' newer lists; who refused since is known there first.
+    """
+
+    def __init__(
+        self, served: Served, model: Prepared, erased: Erased, newer: Sequence[Rows], limit: int, lang: Language
+    ):
+        self._served, self._model, self._limit, self._lang = served, model, limit, lang
+        self._erased, self._newer = erased, newer
         self._about = {**model.about, "stale": served.stale is not None}
         self._statuses = sentences.words(lang)["statuses"]
 
@@ -77,7 +85,7 @@ class Rowwise:
     def _state(self, asked: Asked) -> tuple[str, int | None]:
         """Whether a row is to be scored, and where the list has it."""
         customer_id, rows = asked.customer.customer_id, self._served.rows
-        if customer_id in self._erased:
+        if customer_id in self._erased or any(other.status(customer_id) == OPTED_OUT for other in self._newer):
             return OPTED_OUT, None
         position = rows.position(customer_id)
         if position is not None:

@@ -2,8 +2,10 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from features import erased
@@ -270,3 +272,17 @@ def test_changes_that_nobody_could_mean_are_refused(door, monkeypatch, measure, 
 def test_a_key_that_stands_twice_is_refused(body):
     with pytest.raises(Refusal, match="a key stands twice"):
         refuse_repeats(body.encode())
+
+
+def test_who_refused_since_is_not_scored_by_a_model_whose_list_is_older(workspace, tmp_path):
+    own = local(tmp_path / tmp_path.name)
+    ids = [row["customer_id"] for row in own.listed("upsell")["rows"][:2]]
+    people = own.world.path.parent / "data" / "customers.parquet"
+    table = pd.read_parquet(people)
+    table["no_profiling"] |= table["account"] == ids[0]
+    table.to_parquet(people)
+    own.world.publish(worlds.TODAY + timedelta(days=1), "churn")
+    own.live.look()
+    found = own(*({"customer_id": one} for one in ids), model="upsell")
+    assert [one["status"] for one in found] == ["opted_out", "ok"]
+    assert found[0]["score"] is None and found[0]["reasons"] == []
