@@ -1,11 +1,13 @@
 """The only hand-over to serving: a folder of text files, each with its SHA-256. Nothing is ever unpickled."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,27 +146,40 @@ def place(folder: Path, home: Path, model: str, data: str = "") -> str:
             f"{folder}: was trained on the data set {bundle.info.data}, not {data}; "
             f"give a bundle trained on {data}, or train one with its YAML"
         )
-    target = home / "bundles" / bundle.sha256
-    if not target.exists():
-        _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
-    load(target)
-    pointer = _pointer(home, model)
-    old: dict = _pointed(pointer) if pointer.exists() else {"sha256": bundle.sha256, "sequence": 0, "before": []}
-    before = old["before"] if old["sha256"] == bundle.sha256 else [*old["before"], old["sha256"]]
-    _point(pointer, {"sha256": bundle.sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
+    target, pointer = home / "bundles" / bundle.sha256, _pointer(home, model)
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home):
+        if not target.exists():
+            _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
+        load(target)
+        old: dict = _pointed(pointer) if pointer.exists() else {"sha256": bundle.sha256, "sequence": 0, "before": []}
+        before = old["before"] if old["sha256"] == bundle.sha256 else [*old["before"], old["sha256"]]
+        _point(pointer, {"sha256": bundle.sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
     return bundle.sha256
 
 
 def give_back(home: Path, model: str) -> Bundle:
     """Make the champion before the present one the champion again. Raises DataError when there is none, or no more."""
     pointer = _pointer(home, model)
-    old: dict = _pointed(pointer) if pointer.exists() else {"before": []}
-    if not old["before"]:
-        raise DataError(f"{model}: no champion before the present one; promote a registered version instead")
-    *before, sha256 = old["before"]
-    bundle = load(home / "bundles" / sha256)
-    _point(pointer, {"sha256": sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
+    with _alone(home) if pointer.exists() else nullcontext():
+        old: dict = _pointed(pointer) if pointer.exists() else {"before": []}
+        if not old["before"]:
+            raise DataError(f"{model}: no champion before the present one; promote a registered version instead")
+        *before, sha256 = old["before"]
+        bundle = load(home / "bundles" / sha256)
+        _point(pointer, {"sha256": sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
     return bundle
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One at a time changes a pointer, so that no two share a number."""
+    held = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _point(pointer: Path, content: dict) -> None:

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -190,6 +191,16 @@ def test_placing_makes_a_champion_and_counts_up(tmp_path):
     pointer = json.loads((home / "champion-churn.json").read_text())
     assert pointer == {"sha256": second, "model": "churn", "sequence": 2, "before": [first]}
     assert load(home / "bundles" / first).sha256 == first
+
+
+def test_many_that_place_at_once_share_no_number(tmp_path):
+    home, made = tmp_path / "home", {"one": lightgbm_bundle(), "two": rule_bundle()}
+    for name, bundle in made.items():
+        save(bundle, tmp_path / name)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: place(tmp_path / ("one", "two")[number % 2], home, "churn"), range(24)))
+    assert json.loads((home / "champion-churn.json").read_text())["sequence"] == 24
+    assert {load(path).sha256 for path in (home / "bundles").iterdir()} == {one.sha256 for one in made.values()}
 
 
 def test_only_a_sound_bundle_of_that_model_is_placed(tmp_path):
