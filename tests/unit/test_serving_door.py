@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
@@ -197,6 +198,14 @@ def test_a_body_that_never_comes_or_ends_early():
 def test_a_slow_answer_is_given_up(app):
     status, headers, body = call(app)
     assert status == 503 and headers[b"retry-after"] == b"5" and "0.2 seconds" in json.loads(body)["detail"]
+
+
+def test_scores_that_would_wait_long_are_refused_and_reading_is_not():
+    inside = Inside(echo)
+    inside.turns = SimpleNamespace(full=True)
+    status, headers, _ = call(echo, path="/score", inside=inside)
+    assert (status, headers[b"retry-after"], inside.told) == (429, b"1", [("score", "POST", 429, None)])
+    assert call(echo, path="/x", inside=inside)[0] == 200
 
 
 def test_too_many_at_once_are_told_to_come_back():
