@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -68,6 +69,12 @@ def test_a_heavy_library_has_one_home_and_a_pickle_none(library):
 
 def test_packages_say_nothing_on_import():
     assert [path for path in FILES if path.name == "__init__.py" and path.read_text().strip()] == []
+
+
+def test_every_package_is_shipped():
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    there = {path.parent.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("__init__.py")}
+    assert sorted(shipped) == sorted(".".join(path.parts) for path in there)
 
 
 def test_only_we_provide_our_top_level_names():
