@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from features.errors import DataError
 
-NAME, LOCK = "erased.json", "erased.lock"
+NAME, LOCK, MADE = "erased.json", "erased.lock", "erased.made"
 REMEMBERED = 2_000_000
 _NOBODY: dict[str, date] = {}
 Stamp = tuple[int, int, int] | None
@@ -35,8 +35,12 @@ class Erased:
 
     @classmethod
     def of(cls, home: Path) -> "Erased":
-        """Those of a workspace. Raises DataError on a damaged file: nobody must come back because it cannot be read."""
+        """Those of a workspace. Raises DataError on a file that is damaged or was there and is gone: nobody must come
+        back because of that.
+        """
         path, stamp = home / NAME, _stamp(home / NAME)
+        if stamp is None and (home / MADE).exists():
+            raise DataError(f"{path}: is gone, and it says who was erased; put it back from a backup (mode 0600)")
         if stamp is None:
             return cls(home)
         try:
@@ -50,12 +54,17 @@ class Erased:
 
     def fresh(self) -> "Erased":
         """These, or those that the file names now; these while it cannot be read. Costs one look at the file."""
-        if _stamp(self._home / NAME) == self._stamp:
+        if self.current:
             return self
         try:
             return Erased.of(self._home)
         except DataError:
             return self
+
+    @property
+    def current(self) -> bool:
+        """Whether the file is still the one that was read."""
+        return _stamp(self._home / NAME) == self._stamp
 
     def __bool__(self) -> bool:
         return bool(self.dates)
@@ -136,6 +145,7 @@ def _save(home: Path, salt: bytes, dates: Mapping[str, date]) -> Erased:
         file.flush()
         os.fsync(file.fileno())
     os.replace(half, home / NAME)
+    (home / MADE).touch()
     place = os.open(home, os.O_RDONLY)
     os.fsync(place)
     os.close(place)

@@ -127,7 +127,7 @@ def main() -> int:
         "serving",
         "Published lists with reasons, and keys for the service.",
         also=(SQLAlchemyError,),
-        todo="the store cannot be used: check its file or its database; a new daily job makes a file that is gone",
+        todo="the store cannot be used: check its file or its database, and its address",
     )
     parser = door.add("daily", make, "make and publish today's lists", "daily configs/saas/serving.yaml")
     parser.add_argument("--as-of", default="latest", metavar="DATE", help="a date, or latest (default)")

@@ -41,9 +41,10 @@ class ServingConfig(Strict):
     @field_validator("store")
     @classmethod
     def _no_secret(cls, store: str | None) -> str | None:
-        if store is not None and environment.backend(store) not in environment.STORES:
-            raise ValueError("is no address of a store; write sqlite:///FILE or postgresql+psycopg://HOST/DATABASE")
-        if store is not None and make_url(store).password:
+        if store is not None and not environment.possible(store):
+            shown = "is no address of a store; write sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
+            raise PydanticCustomError(SECRET, shown)
+        if store is not None and (make_url(store).password or "password" in make_url(store).query):
             raise PydanticCustomError(SECRET, "holds a password; put the whole address into the variable TSUNAGI_STORE")
         return store
 

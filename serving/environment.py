@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from features.errors import ConfigError
 
 STORES = {"sqlite", "postgresql+psycopg"}
-ADDRESS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+ADDRESS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, with %40 for an @ in the password"
 
 
 class Environment(BaseSettings):
@@ -27,7 +27,7 @@ class Environment(BaseSettings):
     @field_validator("store")
     @classmethod
     def _address(cls, store: SecretStr | None) -> SecretStr | None:
-        if store is not None and backend(store.get_secret_value()) not in STORES:
+        if store is not None and not possible(store.get_secret_value()):
             raise ValueError(f"is no address of a store; {ADDRESS}")
         return store
 
@@ -37,16 +37,23 @@ def read() -> Environment:
     try:
         return Environment()
     except ValidationError as error:
-        problems = (f"TSUNAGI_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        problems = (f"TSUNAGI_{str(one['loc'][0]).upper()}: {_plain(one['msg'])}" for one in error.errors())
         raise ConfigError("; ".join(problems)) from None
 
 
-def backend(address: str) -> str | None:
-    """The kind of database of an SQLAlchemy address; None when it is none."""
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Input should be", "should be")
+
+
+def possible(address: str) -> bool:
+    """Whether an SQLAlchemy address can be that of a store."""
     try:
-        return make_url(address).drivername
+        url = make_url(address)
     except (ArgumentError, ValueError):
-        return None
+        return False
+    if url.drivername == "sqlite":
+        return bool(url.database) and url.database != ":memory:" and not url.query
+    return url.drivername in STORES and "@" not in (url.host or "") and (url.port is None or 0 < url.port < 65_536)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 MEDIA_TYPE = "application/problem+json"
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them, on every Python
 NOT_JSON = "json_invalid"
 MOST_NAMED = 100
 M = TypeVar("M", bound=BaseModel)
@@ -34,9 +35,14 @@ class Problem:
 
     def text(self) -> str:
         """The body."""
-        title = HTTPStatus(self.status).phrase
+        title = phrase(self.status)
         body = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
         return json.dumps({**body, "errors": [asdict(error) for error in self.errors]}, ensure_ascii=False)
+
+
+def phrase(status: int) -> str:
+    """The name of a status."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 class Refusal(Exception):

@@ -97,14 +97,14 @@ class Worker:
             self._audit.write(now(), owner, "score", model, customers)
         return answer
 
-    def note(self, entered: Entered, body: bytes) -> None:
-        """Write down who reads or changes what. Raises Refusal when it cannot be."""
+    def note(self, entered: Entered, body: bytes, refused: int | None = None) -> None:
+        """Write down who reads or changes what, or with which status that was refused. Raises Refusal."""
         name = entered.operation.name
         if name in QUIET:
             return
         model = entered.parameters.get("model")
         known = model if model in self.config.models else None
-        self._audit.write(now(), entered.owner, name, known, _named(entered, body))
+        self._audit.write(now(), entered.owner, name, known, _named(entered, body), refused=refused)
 
     def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
         """Count an answer; a line in the log when it is an error."""

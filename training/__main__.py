@@ -142,7 +142,10 @@ def promote(chosen: argparse.Namespace) -> Answer:
             place(path, home, config.model, config.data.name)
             tracking.crown(home, name, chosen.version)
     say(chosen, f"{name} {chosen.version}: {why}")
-    say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    if promoted:
+        say(chosen, f"Next: python -m serving daily {chosen.config.with_name('serving.yaml')}")
+    else:
+        say(chosen, f"Next: python -m training compare {chosen.config} OLD NEW shows two versions beside each other")
     card = {"model": config.model, "version": bundle.version, "grade": bundle.info.grade}
     return DONE if promoted else REFUSED, card | {"promoted": promoted, "promotion": why}
 

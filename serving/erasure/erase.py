@@ -19,7 +19,7 @@ from features import config as configs
 from features import erased, forget
 from features import store as activity
 from features.command import DONE, REFUSED, Answer, say
-from features.errors import ConfigError
+from features.errors import ConfigError, DataError
 from serving.config import ServingConfig
 from serving.erasure import receipt, without
 from serving.erasure.receipt import Receipt
@@ -204,6 +204,11 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
         text = f"{busy}; the customer is left out from now on: type the same command again then"
         say(chosen, text)
         return REFUSED, {"error": text}
+    except DataError as error:
+        if customer.strip() not in erased.Erased.of(config.home):
+            raise
+        more = "the customer is left out from now on, but not everything is removed: type the same command again then"
+        raise DataError(f"{error}; {more}") from None
     for line in receipt.lines(told):
         say(chosen, line)
     if told["status"] == "erased":

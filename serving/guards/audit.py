@@ -49,11 +49,13 @@ class Audit:
         customers: Iterable[str] = (),
         count: int | None = None,
         key: str | None = None,
+        refused: int | None = None,
     ) -> None:
         """Enter what ``owner`` (the name of a key) is about to do. Raises Unaudited when it cannot be written.
 
         now: UTC without zone. customers: ids, kept as keyed hashes only. count: how many, when not all are named.
-        key: the name of the key that is made or revoked.
+        key: the name of the key that is made or revoked. refused: the status with which what was entered before ended,
+        undone.
         """
         with self._lock:
             try:
@@ -62,6 +64,7 @@ class Audit:
                 entry: dict[str, Any] = {"owner": owner, "action": action}
                 entry |= {"model": model} if model else {}
                 entry |= {"key": key} if key else {}
+                entry |= {"refused": refused} if refused else {}
                 pen.enter(now, entry | {"count": len(hashes) if count is None else count, "customers": hashes})
                 self._failing = False
             except (OSError, DataError) as error:

@@ -71,7 +71,7 @@ def _list(chosen: argparse.Namespace, config: ServingConfig, session: Session, n
     if not rows:
         say(chosen, f"No key yet. Next: python -m serving keys create {chosen.config} --name crm")
     elif not chosen.json:
-        flat = [list((row | {"scopes": ",".join(row["scopes"])}).values()) for row in rows]
+        flat = [list((row | {"scopes": ", ".join(row["scopes"])}).values()) for row in rows]
         _table(["name", "scopes", "per minute", "created", "expires", "state"], flat)
     return DONE, {"keys": rows}
 
@@ -109,7 +109,7 @@ def _entries(chosen: argparse.Namespace, home: Path) -> Answer:
     if not found:
         say(chosen, "Nothing is entered" + (" about this customer." if chosen.customer else " yet."))
     elif not chosen.json:
-        columns = ("at", "owner", "action", "model", "key", "count")
+        columns = ("at", "owner", "action", "model", "key", "count", "refused")
         _table(list(columns), [[_short(entry, column) for column in columns] for entry in found])
     return DONE, {"entries": found}
 
@@ -139,10 +139,10 @@ def operator(home: Path) -> Iterator[Callable[..., None]]:
 def _table(columns: list[str], rows: list[list[Any]]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE)
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=box.SIMPLE)
     for row in rows:
         table.add_row(*(Text(_told(cell)) for cell in row))
     Console().print(table)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from features.errors import InputError
-from serving.http.reading import known_id, known_model, run_tag, unknown
+from serving.http.reading import known_model, remembered, run_tag, unknown
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
 from serving.lists import risk_list
@@ -29,7 +29,7 @@ class Apart(Exception):
 
 def changes(live: Live, ask: Ask) -> Response:
     """Then, now, and between them the score of the new data under the old model; the families that moved most."""
-    customer_id, asked = known_id(ask), ask.query
+    customer_id, asked = remembered(live, ask), ask.query
     with Session(live.engine) as session:
         run = store.published(session, known_model(live, asked.model))
         if run is None:

@@ -38,8 +38,8 @@ class Inside(Protocol):
     async def read(self, scope: Request, receive: Receive, send: Send) -> None:
         """Answer any other operation."""
 
-    def note(self, entered: Entered, body: bytes) -> None:
-        """Write down, before it is answered, who asks for what. Raises Refusal when it cannot be."""
+    def note(self, entered: Entered, body: bytes, refused: int | None = None) -> None:
+        """Write down, before it is answered, who asks for what; after it, that a change was refused. Raises Refusal."""
 
     def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
         """An answer was given."""
@@ -143,6 +143,8 @@ class Door:
         entered = scope["tsunagi"] = Entered(operation, found.parameters, owner)
         self._inside.note(entered, body)
         await self._read(scope, replay(body, receive) if operation.body is not None else receive, reply)
+        if operation.method != "GET" and reply.status >= 400:
+            self._inside.note(entered, body, reply.status)
         return owner
 
     async def _read(self, scope: Request, receive: Receive, reply: Reply) -> None:

@@ -103,7 +103,12 @@ BODIES: dict[str, Json] = {
     },
 }
 ANSWERS: dict[str, Json] = {
-    "ready": {"status": "ready", "models": {MODEL: {"status": "ready", "as_of": DAY}}},
+    "ready": {
+        "status": "ready",
+        "reason": None,
+        "looked_seconds_ago": 0,
+        "models": {MODEL: {"status": "ready", "as_of": DAY}},
+    },
     "openapi": {"openapi": "3.1.0"},
     "score": {"model": MODEL, "note": None, "interval": ABOUT["interval"], "results": [RESULT]},
     "customer": {

@@ -120,6 +120,7 @@ class Pages:
         self._filters = store.Filters(**given, least_value_at_risk=asked.min_value)
         self._sort = asked.sort.removeprefix("-")
         self._held: list[Score] | None = None
+        self._erased = live.erased()
 
     def page(self, limit: int) -> tuple[Any, str] | None:
         """Hold one page; returns where the next begins, None when there is none."""
@@ -128,16 +129,19 @@ class Pages:
         return store.place(self._held[-1], self._sort) if len(found) > limit else None
 
     def rows(self) -> Iterator[list[Score]]:
-        """The page held, else all rows, in pieces."""
+        """The page held, else all rows, in pieces; without those whose erasure is not finished."""
         if self._held is not None:
-            yield self._held
+            yield self._others(self._held)
             return
         after, more = self._after, True
         while more:
             some = self._read(PIECE, after)
-            yield some
+            yield self._others(some)
             more = len(some) == PIECE
             after = store.place(some[-1], self._sort) if some else None
+
+    def _others(self, rows: list[Score]) -> list[Score]:
+        return [row for row in rows if row.customer_id not in self._erased] if self._erased else rows
 
     def _read(self, limit: int, after: tuple[Any, str] | None) -> list[Score]:
         falling = self._asked.sort.startswith("-")

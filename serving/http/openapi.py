@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -12,7 +11,7 @@ from serving.environment import release
 from serving.http import answers, examples, scalars
 from serving.http.operations import PARAMETER, Operation
 from serving.http.replies import JSON
-from serving.problem import MEDIA_TYPE
+from serving.problem import MEDIA_TYPE, phrase
 
 Json = dict[str, Any]
 Named = dict[Any, Json]
@@ -156,7 +155,7 @@ def _tagged(one: Operation) -> bool:
 
 def _responses(one: Operation, named: Named) -> Json:
     headers = (TAG if _tagged(one) else {}) | (REPLAY if one.writes_once else {}) | (LINK if one.name == "list" else {})
-    success: Json = {"description": HTTPStatus(one.success).phrase, "content": _content(one, named)}
+    success: Json = {"description": phrase(one.success), "content": _content(one, named)}
     found = {str(one.success): {**success, **({"headers": headers} if headers else {})}}
     if _tagged(one):
         found["304"] = {"description": "what the caller holds is still the answer", "headers": TAG}
@@ -175,8 +174,8 @@ def _content(one: Operation, named: Named) -> Json:
 
 
 def _problem(status: int, named: Named) -> Json:
-    phrase = HTTPStatus(status).phrase
-    example = {"type": "about:blank", "title": phrase, "status": status, "detail": examples.DETAILS[status]}
+    name = phrase(status)
+    example = {"type": "about:blank", "title": name, "status": status, "detail": examples.DETAILS[status]}
     content = {"schema": named[answers.Problem], "example": {**example, "errors": examples.ERRORS.get(status, [])}}
-    made: Json = {"description": phrase, "content": {MEDIA_TYPE: content}}
+    made: Json = {"description": name, "content": {MEDIA_TYPE: content}}
     return {**made, "headers": RETRY} if status in WAIT else made

@@ -12,6 +12,8 @@ class Ready(BaseModel):
     """``status``: ready or degraded; a 503 says not_ready. Every model with its own state."""
 
     status: str
+    reason: str | None
+    looked_seconds_ago: int
     models: dict[str, dict[str, Any]]
 
 

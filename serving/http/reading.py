@@ -24,7 +24,7 @@ PAST = ("score", "low", "high", "band", "percentile", "rank", "change", "action"
 
 def customer(live: Live, ask: Ask) -> Response:
     """The latest word of every model with reasons, the open action, the last contacts, the scores before."""
-    customer_id, asked = known_id(ask), ask.query
+    customer_id, asked = remembered(live, ask), ask.query
     with Session(live.engine) as session:
         latest = [run for model in live.config.models if (run := store.published(session, model))]
         past = store.history(session, customer_id, LATELY, models=live.config.models)
@@ -55,7 +55,7 @@ def _now(session: Session, run: Run, customer_id: str, lang: Any, limit: int) ->
 
 def history(live: Live, ask: Ask) -> Response:
     """Everything published about a customer, newest first, with reasons, page by page."""
-    customer_id, asked = known_id(ask), ask.query
+    customer_id, asked = remembered(live, ask), ask.query
     pages_of = ["history", customer_id, asked.model]
     after = cursor.place(pages_of, asked.cursor)
     before = (date.fromisoformat(after[0]), after[1]) if after else None
@@ -118,6 +118,14 @@ def known_id(ask: Ask) -> str:
     """The customer of the path. Raises Refusal for what can be nobody's id."""
     customer_id = ask.parameters["customer_id"]
     if len(customer_id) > 255 or CONTROL.search(customer_id):
+        raise unknown()
+    return customer_id
+
+
+def remembered(live: Live, ask: Ask) -> str:
+    """The customer of the path. Raises Refusal for whoever was erased, even where the erasure is not finished."""
+    customer_id = known_id(ask)
+    if customer_id in live.erased():
         raise unknown()
     return customer_id
 

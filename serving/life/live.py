@@ -1,5 +1,6 @@
 """What is served right now: the champion's bundle on the published list, followed without a restart."""
 
+import logging
 import os
 import threading
 import time
@@ -9,15 +10,20 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from features.erased import Erased
+from features.errors import InputError
 from serving.config import ServingConfig
+from serving.guards import logs
 from serving.life.takeover import Served
 from serving.life.watched import Watched
+from serving.problem import Refusal
 from serving.stores import good, store
 from serving.words import sentences
 
 __all__ = ["Live", "Served"]
 
 LOOK_SECONDS, LATE_SECONDS = 1.0, 15.0
+UNKNOWN = "who was erased cannot be read; the service's operator must put erased.json back"
 STATES = ("not_ready", "degraded", "ready")
 
 
@@ -36,6 +42,8 @@ class Live:
         self.engine: Engine = store.connect(config.store_url)
         self._clock = clock
         self._models = {model: Watched(config, self.engine, model, clock) for model in config.models}
+        self._erased: Erased | None = None
+        self._known = True
         self._file: tuple[int, int] | None = None
         self._looked: float | None = None
         self._thread: threading.Thread | None = None
@@ -59,6 +67,14 @@ class Live:
         found = self._watched().get(model)
         return found.served if found else None
 
+    def erased(self) -> Erased:
+        """Who was erased, as of now: one look at a file. Raises Refusal while it was never known."""
+        try:
+            self._erased = (Erased.of(self.config.home) if self._erased is None else self._erased).fresh()
+        except InputError:
+            raise Refusal(503, UNKNOWN, retry_after="5") from None
+        return self._erased
+
     def why_not(self) -> dict[str, str]:
         """Model -> why it cannot be served, in words; empty when every model is served."""
         return {model: own.why_not for model, own in self._watched().items() if own.served is None}
@@ -66,13 +82,16 @@ class Live:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every model is served, and the state of each: ready, not_ready, or degraded where ``stale`` says why.
 
+        reason: what concerns all of them; None when nothing does.
+
         ``age_days``: from the list's as-of date to today in the zone of the data.
         """
         models = {model: self._state(own) for model, own in self._watched().items()}
         late = time.monotonic() - (self._looked or 0.0)
-        states = {own["status"] for own in models.values()} | ({"degraded"} if late > LATE_SECONDS else set())
-        status = next((one for one in STATES if one in states), "ready")
-        return status != "not_ready", {"status": status, "looked_seconds_ago": round(late), "models": models}
+        common, reason = self._common(late)
+        status = next(one for one in STATES if one in {common, *(own["status"] for own in models.values())})
+        said = {"status": status, "reason": reason, "looked_seconds_ago": round(late), "models": models}
+        return status != "not_ready", said
 
     def look(self) -> None:
         """Look at everything once. What goes wrong is told and tried again; it never ends the thread."""
@@ -83,7 +102,19 @@ class Live:
                 own.look(registry.get(model, {}).get("problem"))
             except Exception as error:
                 own.failed(error)
-        self._looked = time.monotonic()
+        state, _ = self._common(0.0)
+        if state != "ready" and self._known:
+            logs.event("erased.unreadable", logging.ERROR)
+        self._known, self._looked = state == "ready", time.monotonic()
+
+    def _common(self, late: float) -> tuple[str, str | None]:
+        """The state of what all models need, and why."""
+        try:
+            if not self.erased().current:
+                return "degraded", f"{UNKNOWN}; those known before count"
+        except Refusal:
+            return "not_ready", UNKNOWN
+        return ("degraded", "nothing was looked at for too long") if late > LATE_SECONDS else ("ready", None)
 
     def _let_go(self) -> None:
         """Close the connections to a SQLite file that was moved or replaced: they would go on reading the old one."""

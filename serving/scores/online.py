@@ -1,14 +1,12 @@
 """The answer of the scoring door: customers as listed, as they would be, or by their own events."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import orjson
 import pyarrow as pa
 
 from features.config import Language
 from features.data_config import Stream
-from features.erased import Erased
 from features.errors import DataError, InputError
 from features.online import table
 from serving.life.live import Live
@@ -24,7 +22,6 @@ from serving.words import sentences
 
 AT_ONCE = 25
 Noted = Callable[[str, str, Iterable[str], Iterable[float]], None]
-_tombstones: dict[Path, Erased] = {}
 
 
 def answer(live: Live, request: ScoreRequest) -> ScoreResponse | ScoreResponses:
@@ -59,7 +56,7 @@ def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
             yield
         others = [found for name in live.config.models if (found := live.get(name))]
         newer = [other.rows for other in others if other.run.as_of > served.run.as_of]
-        rowwise = Rowwise(served, model, tombstones(live.config.home), newer, request.reasons, request.lang)
+        rowwise = Rowwise(served, model, live.erased(), newer, request.reasons, request.lang)
         answers.append((yield from _one(served, rowwise, asked, request.lang, noted)))
     return b'{"answers":[' + b",".join(answers) + b"]}" if request.models else answers[0]
 
@@ -78,15 +75,6 @@ def _one(served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, n
             noted(served.run.model, served.bundle.version, [result["status"] for result in results], scores)
         parts.append(orjson.dumps(results)[1:-1])
     return orjson.dumps(head).removesuffix(b"]}") + b",".join(parts) + b"]}"
-
-
-def tombstones(home: Path) -> Erased:
-    """Who was erased, as of now: one look at a file. Raises Refusal while it cannot be known."""
-    try:
-        _tombstones[home] = (_tombstones[home] if home in _tombstones else Erased.of(home)).fresh()
-    except InputError:
-        raise Refusal(503, "who was erased cannot be read; the service's operator must put the file back") from None
-    return _tombstones[home]
 
 
 def _ready(live: Live, request: ScoreRequest) -> list[tuple[Served, Prepared]]:

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from features import config as configs
+from features import erased
 from serving.config import ServingConfig
 from serving.http import api, openapi
 from serving.life.live import Live
@@ -566,3 +567,20 @@ def test_lists_of_models_that_are_no_more_in_the_config_are_not_shown(own):
     assert other.get("/v1/risk-lists").json()["lists"] == []
     problem(other.get("/v1/customers/C-0009"), 404)
     problem(other.get(LATEST), 404)
+
+
+def test_whoever_has_a_tombstone_is_shown_nowhere_though_the_erasure_is_not_finished(service):
+    home, customer = service.world.config.home, "C-0013"
+    before = service.get("/v1/risk-lists/churn/latest").json()["rows"]
+    erased.add(home, customer, worlds.TODAY)
+    try:
+        for path in ("", "/history", "/changes?model=churn"):
+            assert service.get(f"/v1/customers/{customer}{path}").status_code == 404
+        rows = service.get("/v1/risk-lists/churn/latest").json()["rows"]
+        assert rows == [row for row in before if row["customer_id"] != customer] and len(rows) == len(before) - 1
+        sheet = service.get("/v1/risk-lists/churn/latest", accept="text/csv")
+        assert sheet.status_code == 200 and customer not in sheet.text and "C-0014" in sheet.text
+    finally:
+        (home / erased.NAME).unlink()
+        (home / erased.MADE).unlink()
+    assert service.get(f"/v1/customers/{customer}").status_code == 200

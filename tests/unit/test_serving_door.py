@@ -47,8 +47,8 @@ class Inside:
     async def read(self, scope, receive, send):
         await (plain if scope["path"] == "/livez" else self._app)(scope, receive, send)
 
-    def note(self, entered, body):
-        self.noted.append((entered.operation.name, entered.parameters, entered.owner, body))
+    def note(self, entered, body, refused=None):
+        self.noted.append((entered.operation.name, entered.parameters, entered.owner, body, refused))
 
     def ended(self, operation, method, status, seconds, owner):
         self.told.append((operation, method, status, owner))
@@ -135,8 +135,21 @@ def test_what_is_read_or_written_is_noted_before_it_is_answered():
     inside = Inside(failing)
     assert call(failing, inside=inside)[0] == 500
     assert call(failing, method="GET", path="/v1/a%2Fb/%E9%A1%A7", inside=inside)[0] == 500
-    assert inside.noted == [("write", {}, "crm", b"{}"), ("read", {"one": "a/b", "other": "顧"}, "crm", b"")]
+    assert inside.noted == [
+        ("write", {}, "crm", b"{}", None),
+        ("read", {"one": "a/b", "other": "顧"}, "crm", b"", None),
+    ]
     assert inside.failures == [("write", "RuntimeError"), ("read", "RuntimeError")]
+
+
+def test_a_change_that_was_refused_is_noted_as_refused():
+    async def conflict(scope, receive, send):
+        await send({"type": "http.response.start", "status": 409, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    inside = Inside(conflict)
+    assert call(conflict, inside=inside)[0] == 409
+    assert inside.noted == [("write", {}, "crm", b"{}", None), ("write", {}, "crm", b"{}", 409)]
 
 
 def test_what_cannot_be_noted_is_not_done():

@@ -37,7 +37,37 @@ def test_a_password_in_the_yaml_is_refused_without_repeating_it(config):
     assert SECRET not in str(refused.value)
 
 
-@pytest.mark.parametrize("store", ["mysql://h/d", "nothing", "sqlite", "postgresql://h/d", ""])
+WRONG = [
+    f"postgresql://u:{SECRET}@h/d",
+    f"postgresql+psycopg://u:{SECRET}@h:99999/d",
+    f"postgresql+psycopg:/u:{SECRET}@h/d",
+    f"postgresql+psycopg://h/d?password={SECRET}",
+    f"postgresql+psycopg://u:a@{SECRET}@h/d",
+    f"sqlite:////tmp/x.db?password={SECRET}",
+]
+
+
+@pytest.mark.parametrize("store", WRONG)
+def test_a_password_in_a_wrong_address_is_refused_without_repeating_it(config, store):
+    with pytest.raises(ConfigError, match="store: ") as refused:
+        configs.load(config, ServingConfig, [f"store={store}"])
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "mysql://h/d",
+        "nothing",
+        "sqlite",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://h/d",
+        "postgresql+psycopg://u:p@h:0/d",
+        "postgresql+psycopg://u:p@q@h/d",
+        "",
+    ],
+)
 def test_another_database_is_refused_at_both_places(config, monkeypatch, store):
     with pytest.raises(ConfigError, match="sqlite:///FILE"):
         configs.load(config, ServingConfig, [f"store={store or 'nothing'}"])

@@ -10,6 +10,8 @@ import pytest
 
 from features import erased
 from features.calendar import day_of, number
+from features.errors import DataError
+from serving.life.live import Live
 from serving.life.prepared import prepared
 from serving.problem import Refusal, read, refuse_repeats
 from serving.scores import misfits, online
@@ -133,10 +135,36 @@ def test_who_was_erased_is_never_scored_again(door, monkeypatch):
             (result,) = door({"customer_id": "C-0012", **form})
             assert result["status"] == "opted_out" and result["score"] is None and result["reasons"] == []
         (home / erased.NAME).write_text("{")
-        monkeypatch.setattr(online, "_tombstones", {})
+        monkeypatch.setattr(door.live, "_erased", None)
         assert door.refused({"model": "churn", "customers": [ROW]}).status == 503
     finally:
         (home / erased.NAME).unlink()
+        (home / erased.MADE).unlink()
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_while_nobody_can_tell_who_was_erased_nobody_is_scored_and_it_says_so(workspace, tmp_path, caplog, harm):
+    own = local(tmp_path / tmp_path.name)
+    home, asked = own.world.config.home, {"model": "churn", "customers": [ROW]}
+    path = home / erased.NAME
+    erased.add(home, "C-0012", worlds.TODAY)
+    own.live.look()
+    assert own.live.ready()[1]["status"] == "ready" and own.live.ready()[1]["reason"] is None
+    path.unlink() if harm == "gone" else path.write_text(path.read_text()[:40])
+    own.live.look()
+    own.live.look()
+    served, state = own.live.ready()
+    assert served and state["status"] == "degraded" and "put erased.json back" in state["reason"]
+    assert own({"customer_id": "C-0012"})[0]["status"] == "opted_out"
+    assert [record.msg for record in caplog.records].count("erased.unreadable") == 1
+    again = replace(own, live=Live(own.world.config))
+    assert again.refused(asked).status == 503 and dict(again.refused(asked).headers) == {"retry-after": "5"}
+    served, state = again.live.ready()
+    assert not served and state["status"] == "not_ready" and "put erased.json back" in state["reason"]
+    with pytest.raises(DataError, match=r"erased\.json: .*put it back"):
+        own.world.publish(worlds.TODAY + timedelta(days=1))
+    with pytest.raises(DataError, match=r"erased\.json: .*put it back"):
+        erased.add(home, "C-0013", worlds.TODAY)
 
 
 @pytest.mark.parametrize(("days", "status"), [(1, "ok"), (SEEN_DAYS, "ok"), (SEEN_DAYS + 1, "not_in_population")])
