@@ -61,7 +61,6 @@ def test_a_password_in_a_wrong_address_is_refused_without_repeating_it(config, s
         "nothing",
         "sqlite",
         "sqlite://",
-        "sqlite:///:memory:",
         "postgresql://h/d",
         "postgresql+psycopg://u:p@h:0/d",
         "postgresql+psycopg://u:p@q@h/d",
