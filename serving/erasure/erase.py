@@ -5,9 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, A
     customer, home = customer_id.strip(), config.home
     if not customer or len(customer) > LONGEST:
         raise ConfigError(f"CUSTOMER: an id of 1 to {LONGEST} characters; give the one of the customers' table")
+    began = time.monotonic()
     stone = erased.add(home, customer, now.date())
     alias, engine = stone.alias(customer), store.connect(config.store_url)
     with _alone(home, engine):
@@ -57,7 +59,7 @@ def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, A
             own.done(place, forget.sha256(home / place))
         for name, problem in forget.standing(config.data, customer):
             own.add(*(("notes", [f"{name}: {problem}"]) if problem else ("not_touched", [name])))
-        return own.close(now, learnt)
+        return own.close(now + timedelta(seconds=time.monotonic() - began), learnt)
 
 
 @contextmanager
