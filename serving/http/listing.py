@@ -66,7 +66,7 @@ def one(live: Live, ask: Ask) -> Response:
         run = _found(session, live, ask.parameters["model"], ask.parameters["as_of"], after)
         if run.state == "pruned":
             raise Refusal(410, "the rows of this list were removed for their age; ask for a newer list")
-        headers = ask.tag([*run_tag(run), run.rows])
+        headers = ask.tag([*run_tag(run), run.rows, len(live.erased().dates)])
         session.expunge(run)
     pages = Pages(live, run, asked, (after[1], after[2]) if after else None)
     begin = pages.page(asked.limit) if asked.limit is not None else None
