@@ -1,12 +1,14 @@
 """The scoring door without its socket: what each row form is answered with, and what is refused."""
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from features import erased
 from features.calendar import day_of, number
@@ -14,7 +16,7 @@ from features.errors import DataError
 from serving.life.live import Live
 from serving.life.prepared import prepared
 from serving.problem import Refusal, read, refuse_repeats
-from serving.scores import misfits, online
+from serving.scores import misfits, online, schema
 from serving.scores.schema import Customer, ScoreRequest
 from serving.scores.turns import Turns
 from tests.service import world as worlds
@@ -226,6 +228,19 @@ def test_what_does_not_fit_is_refused_at_its_place(door, body, path):
     assert problem.status == 422 and [error.path.removesuffix(".*") for error in problem.errors] == [
         path.removesuffix(".*")
     ]
+
+
+def test_what_a_blank_is_does_not_depend_on_who_reads_the_description():
+    """\\s of Rust, Python and JavaScript differ: U+0085, U+001C and U+FEFF are blanks to some of them only."""
+    reader = TypeAdapter(schema.Id)
+    for sign in map(chr, [*range(0xD800), *range(0xE000, 0x10000)]):
+        blank = sign.isspace() or sign == "\ufeff"
+        assert bool(re.search(schema.ENDS, sign)) is not blank
+        for form in (sign, f"{sign}C", f"C{sign}") if blank else (sign,):
+            try:
+                assert reader.validate_python(form) and not blank
+            except ValidationError as error:
+                assert blank and "pattern" in str(error)
 
 
 def test_every_wrong_row_of_a_long_call_is_named(door):
