@@ -4,13 +4,13 @@ import csv
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from features import forget
 from features.errors import DataError
+from serving.lists.risk_list import appearing
 
 END, HASHED = "]}", re.compile("(?<=-)[0-9a-f]{16,64}$")
 
@@ -22,16 +22,8 @@ def holds(path: Path, customer: str) -> int:
 
 def rewrite(path: Path, customer: str) -> None:
     """Replace a list's file, as a whole, by one without the customer."""
-    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.writelines(text for text, theirs in _pieces(path, customer) if not theirs)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(fresh, 0o644)
-        os.replace(fresh, path)
-    finally:
-        Path(fresh).unlink(missing_ok=True)
+    with appearing(path) as file:
+        file.writelines(text.encode() for text, theirs in _pieces(path, customer) if not theirs)
 
 
 def table(path: Path, customer: str, alias: str) -> Path:
