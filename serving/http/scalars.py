@@ -12,8 +12,10 @@ LARGEST = 1e12
 DIGITS, DAY = re.compile(r"0|[1-9][0-9]{0,8}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"[1-8][0-9]{3}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+
+MOMENT_ALLOWED = "a time with its offset, such as 2026-01-30T10:00:00+09:00, in the years 1000 to 8999"
 
 
 def _whole(text: Any) -> int:
@@ -39,13 +41,13 @@ def _day(text: Any) -> date:
 
 
 def _moment(text: Any) -> datetime:
-    """A time with its offset, as UTC without zone."""
+    """A time with its offset, as UTC without zone. At either end of the calendar some offsets would leave it."""
     try:
         if isinstance(text, str) and MOMENT.fullmatch(text):
             return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
-    raise PydanticCustomError("moment", "a time with its offset, such as 2026-01-30T10:00:00+09:00")
+    raise PydanticCustomError("moment", MOMENT_ALLOWED)
 
 
 WHOLE = BeforeValidator(_whole)
@@ -53,7 +55,11 @@ Number = Annotated[
     float, BeforeValidator(_number), WithJsonSchema({"type": "number", "minimum": -LARGEST, "maximum": LARGEST})
 ]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^[1-8]", "description": MOMENT_ALLOWED}),
+]
 Id = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
 Note = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 Model = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
