@@ -20,6 +20,7 @@ from serving.erasure import erase
 from serving.guards import keys
 from serving.lists import daily, risk_list, today
 from serving.stores import store
+from serving.stores.records import Run
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -38,18 +39,22 @@ def make(chosen: argparse.Namespace) -> Answer:
             answer["late"] = [asdict(one) for one in known.late]
             for one in known.late:
                 say(chosen, f"WARNING {one}")
+
+            def publishing(entry: Run) -> None:
+                enter(_now(), "daily.publish", model=entry.model, count=entry.rows)
+
             for model, bundle in champions.items():
                 progress(f"{model}: features, scores and ranks …")
                 try:
-                    made = daily.run(config, bundle, as_of, known, _now)
-                except daily.Refused as refusal:
-                    answer["refused"][model] = list(refusal.args)
+                    made = daily.run(config, bundle, as_of, known, _now, witness=publishing)
+                except (daily.Refused, DataError) as refusal:
+                    if isinstance(refusal, DataError) and len(champions) == 1:
+                        raise
+                    answer["refused"][model] = [str(problem) for problem in refusal.args]
                     for problem in refusal.args:
                         say(chosen, f"{model}: not published. {problem}")
                     continue
                 answer["lists"].append(vars(made))
-                if made.published:
-                    enter(_now(), "daily.publish", model=model, count=made.rows)
                 state = "published" if made.published else "unchanged"
                 behind = (config.data.today() - made.as_of).days
                 if behind > daily.FRESH_DAYS:

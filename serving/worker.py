@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -102,9 +103,12 @@ class Worker:
         name = entered.operation.name
         if name in QUIET:
             return
-        model = entered.parameters.get("model")
+        if name == "erasure" and refused in (409, 503):  # the customer is left out by then; the rest waits
+            name, refused = "erasure.unfinished", None
+        asked = dict(parse_qsl(entered.query.decode("latin-1")))
+        model = entered.parameters.get("model") or asked.get("model")
         known = model if model in self.config.models else None
-        self._audit.write(now(), entered.owner, name, known, _named(entered, body), refused=refused)
+        self._audit.write(now(), entered.owner, name, known, _named(entered, asked, body), refused=refused)
 
     def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
         """Count an answer; a line in the log when it is an error."""
@@ -122,9 +126,9 @@ class Worker:
         return self._metrics.render(now(), shown, stale=bool(self._guard.stale))
 
 
-def _named(entered: Entered, body: bytes) -> list[str]:
-    """The customer that the address or the body is about."""
-    found: Any = entered.parameters.get("customer_id")
+def _named(entered: Entered, asked: dict[str, str], body: bytes) -> list[str]:
+    """The customer that the address, the query or the body is about."""
+    found: Any = entered.parameters.get("customer_id") or asked.get("customer_id")
     if found is None and body:
         try:
             content = orjson.loads(body)

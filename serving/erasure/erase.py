@@ -31,7 +31,7 @@ from serving.stores.records import Run, Score
 
 SNAPSHOTS, LISTS, DATABASE = "snapshots", "lists", "database"
 KEPT, TABLES = (SNAPSHOTS, "mlartifacts", "unregistered"), (".parquet", ".arrow")
-LONGEST = 255
+LONGEST, REGISTRY_SECONDS = 255, 600.0
 
 
 def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, Any]:
@@ -82,12 +82,14 @@ def _registry(own: Receipt, config: ServingConfig, customer: str) -> bool:
     asked = {"home": str(home), "data": config.data.name, "customer": customer, "remote": bool(server)}
     here = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     command = [sys.executable, "-m", "training.forget"]
-    found = subprocess.run(
-        command, input=json.dumps(asked), env=os.environ | {"PYTHONPATH": here}, capture_output=True, encoding="utf-8"
-    )
+    told: dict[str, Any] = {"input": json.dumps(asked), "env": os.environ | {"PYTHONPATH": here}}
     answer: dict[str, Any] = {"error": "it cannot be asked"}
-    if found.returncode == 0:
-        answer = json.loads(found.stdout.splitlines()[-1])
+    try:
+        found = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=REGISTRY_SECONDS, **told)
+        if found.returncode == 0:
+            answer = json.loads(found.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        answer = {"error": f"no answer within {REGISTRY_SECONDS:g} seconds"}
     if "error" in answer:
         own.add("notes", [f"registry: {answer['error']}; erase again when it answers"])
         own.save()

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from features import forget
 from features.errors import DataError
-from serving.lists.risk_list import appearing
+from serving.lists.risk_list import appearing, safe
 
 END, HASHED = "]}", re.compile("(?<=-)[0-9a-f]{16,64}$")
 
@@ -60,7 +60,7 @@ def _of_csv(file: TextIO, customer: str) -> Iterator[tuple[str, bool]]:
 
     place: int | None = None
     for cells in csv.reader(lines()):
-        theirs = place is not None and cells[place : place + 1] in ([customer], [f"'{customer}"])
+        theirs = place is not None and cells[place : place + 1] == [safe(customer)]
         place = cells.index(forget.ID) if place is None else place
         yield "".join(read), theirs
         read.clear()

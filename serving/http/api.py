@@ -19,6 +19,7 @@ from serving.life.live import Live
 from serving.problem import Detail, Refusal
 from serving.scores import schema
 
+AT_ONCE = ("live", "ready")  # without a thread: all of them may be waiting for the store
 CUSTOMER, LIST = "/v1/customers/{customer_id}", "/v1/risk-lists/{model}/{as_of}"
 LISTED, CARD = "/v1/risk-lists", "/v1/models/{model}/card"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -133,6 +134,8 @@ class Api:
             raise Refusal(404, "there is nothing at this address")
         raw = await request.body() if operation.body else b""
         ask = _ask(request, entered, raw)
+        if operation.name in AT_ONCE:
+            return answer(ask)
         try:
             return await asyncio.to_thread(answer, ask)
         except SQLAlchemyError as error:
@@ -156,7 +159,8 @@ class Api:
         able, state = self._live.ready()
         if able:
             return plain(state)
-        details = [Detail(model, reason) for model, reason in self._live.why_not().items()]
+        details = [Detail("", state["reason"])] if state["reason"] else []
+        details += [Detail(model, reason) for model, reason in self._live.why_not().items()]
         raise Refusal(503, "not every model can be served; errors[] says why", details, retry_after="5")
 
     def _metrics(self, ask: Ask) -> Response:
@@ -174,7 +178,7 @@ class Api:
 def _ask(request: Request, entered: Entered, raw: bytes) -> Ask:
     """The request with its query, body and headers checked. Raises Refusal: 400, 406, 422."""
     operation = entered.operation
-    query = questions.query(operation.query, request.query_params.multi_items()) if operation.query else None
+    query = questions.query(operation.query, request.scope.get("query_string", b"")) if operation.query else None
     form = getattr(query, "format", None)
     accept = listing.MEDIA[form] if form else request.headers.get("accept")
     media = chosen(accept, operation.media)

@@ -27,30 +27,27 @@ FEATURE = ("name", "family", "source", "measure", "days", "kind", "unit", "categ
 
 def models(live: Live, ask: Ask) -> Response:
     """What is served for every model of the config, from memory: it answers without the store too."""
-    states = [_state(live, model, ask.query.lang) for model in live.config.models]
+    states = [state(live, model, ask.query.lang) for model in live.config.models]
     return plain({"models": states}, ask.tag(states))
 
 
-def _state(live: Live, model: str, lang: Any) -> dict[str, Any]:
+def state(live: Live, model: str, lang: Any) -> dict[str, Any]:
+    """What is served of a model now, or why nothing is."""
     said, served = sentences.words(lang), live.get(model)
     named = {"model": model, "name": said["models"].get(model, model)}
     if served is None:
         return {**named, "served": None, "why_not": live.why_not().get(model, "try again")}
-    info, run = served.bundle.info, risk_list.about(served.run, lang)
-    state = {
-        "model_version": served.bundle.version,
-        "grade": info.grade,
-        "rule": info.rule if info.kind == "rule" else None,
-        "base_rate": info.base_rate,
-        "reference": served.bundle.base_probability,
-        "as_of": run["as_of"],
-        "horizon": run["horizon"],
+    about = risk_list.about(served.head, lang)
+    told = {
+        **{name: about[name] for name in ("model_version", "grade")},
+        "rule": served.head.rule,
+        **{name: about[name] for name in ("base_rate", "reference", "as_of", "horizon")},
         "rows": served.run.rows,
         "list_version": served.run.version,
         "stale": served.stale is not None,
         "why_stale": said["stale"][served.stale] if served.stale else None,
     }
-    return {**named, "served": state, "why_not": None}
+    return {**named, "served": told, "why_not": None}
 
 
 def card(live: Live, ask: Ask) -> Response:

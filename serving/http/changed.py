@@ -40,7 +40,6 @@ def changes(live: Live, ask: Ask) -> Response:
             old = store.row(session, old_run.id, customer_id)
         if row is None and old is None:
             raise unknown()
-    headers = ask.tag(run_tag(run), run_tag(old_run) if old_run else None)
     answer: dict[str, Any] = {
         "customer_id": customer_id,
         "model": run.model,
@@ -56,6 +55,7 @@ def changes(live: Live, ask: Ask) -> Response:
     except Apart as apart:
         reason = str(apart)
         answer["no_split"] = {"reason": reason, "text": sentences.words(asked.lang)["apart"][reason]}
+    headers = ask.tag(run_tag(run), run_tag(old_run) if old_run else None, answer["split"], answer["no_split"])
     if row and old and old_run:
         answer["families"] = _families(old_run, old, run, row, asked.lang, asked.reasons)
     return plain(answer, headers)

@@ -4,11 +4,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from serving.problem import Detail, Refusal
 
 CHECK = 16
+Id = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 def cursor(of: Sequence[Any], place: Sequence[Any]) -> str:
@@ -17,8 +20,11 @@ def cursor(of: Sequence[Any], place: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode((_check(of, text) + text).encode()).decode().rstrip("=")
 
 
-def place(of: Sequence[Any], text: str | None) -> list[Any] | None:
-    """The place a cursor was made with; None without one. Raises Refusal: 422 for one of other pages, or no cursor."""
+def place(of: Sequence[Any], text: str | None, form: Any = list[Any]) -> Any:
+    """The place a cursor was made with, as ``form``, a type; None without one.
+
+    Raises Refusal: 422 for one of other pages, or no cursor.
+    """
     if text is None:
         return None
     try:
@@ -27,8 +33,10 @@ def place(of: Sequence[Any], text: str | None) -> list[Any] | None:
         raise _foreign() from None
     if whole[:CHECK] != _check(of, whole[CHECK:]):
         raise _foreign()
-    found: list[Any] = json.loads(whole[CHECK:])
-    return found
+    try:
+        return TypeAdapter(form).validate_python(json.loads(whole[CHECK:]))
+    except ValueError:
+        raise _foreign() from None
 
 
 def _check(of: Sequence[Any], text: str) -> str:

@@ -140,7 +140,7 @@ class Door:
         if operation.name == "score":
             await reply.whole(200, "application/json", await self._inside.score(body, owner))
             return owner
-        entered = scope["tsunagi"] = Entered(operation, found.parameters, owner)
+        entered = scope["tsunagi"] = Entered(operation, found.parameters, owner, scope.get("query_string", b""))
         self._inside.note(entered, body)
         await self._read(scope, replay(body, receive) if operation.body is not None else receive, reply)
         if operation.method != "GET" and reply.status >= 400:
@@ -148,7 +148,10 @@ class Door:
         return owner
 
     async def _read(self, scope: Request, receive: Receive, reply: Reply) -> None:
-        """The answer of the app, if it begins in time."""
+        """The answer of the app; that of a reader only if it begins in time, for a change is made all the same."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await self._inside.read(scope, receive, reply)
+            return
         task = asyncio.ensure_future(self._inside.read(scope, receive, reply))
         await asyncio.wait({task}, timeout=self._limits.handler_seconds)
         if task.done() or reply.status:
@@ -157,7 +160,12 @@ class Door:
         seconds = f"{self._limits.handler_seconds:g} seconds"
         await reply.problem(Problem(503, f"no answer within {seconds}; ask for less", headers={"retry-after": "5"}))
         reply.muted = True
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        self._running += 1
+        task.add_done_callback(self._late)
+
+    def _late(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+        _ = task.cancelled() or task.exception()
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         kind, _, parameters = headers.get("content-type", "").partition(";")

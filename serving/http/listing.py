@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import date
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
+from pydantic import Field
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
@@ -26,6 +27,8 @@ from serving.stores.records import Published, Run, Score
 CSV, XLSX = "text/csv", spreadsheet.MEDIA
 MEDIA = {"json": JSON, "csv": CSV, "xlsx": XLSX}
 PIECE = 1_000
+GONE = "the rows of this list were removed for their age; ask for a newer list"
+Sorted = Annotated[int, Field(ge=-(2**31), lt=2**31)] | float | date | None
 FILTERS = ("owner", "band", "segment", "stage", "action")
 
 
@@ -33,11 +36,11 @@ def lists(live: Live, ask: Ask) -> Response:
     """Which lists are published, newest first."""
     asked, pages_of = ask.query, ["lists", ask.query.model]
     models = [known_model(live, asked.model)] if asked.model else list(live.config.models)
-    after = cursor.place(pages_of, asked.cursor)
+    after = cursor.place(pages_of, asked.cursor, tuple[date, str])
     found = select(Run).join(Published, Published.run_id == Run.id).where(Published.model.in_(models))
     if after:
-        day = date.fromisoformat(after[0])
-        same_day = and_(Published.as_of == day, Published.model > after[1])
+        day, model = after
+        same_day = and_(Published.as_of == day, Published.model > model)
         found = found.where(or_(Published.as_of < day, same_day))
     with Session(live.engine) as session:
         ordered = found.order_by(Published.as_of.desc(), Published.model)
@@ -61,11 +64,11 @@ def one(live: Live, ask: Ask) -> Response:
     """One list as JSON, CSV or a spreadsheet: all of it in pieces, or a page with the cursor of the next."""
     asked: OfList = ask.query
     pages_of = ["list", ask.parameters["model"], ask.parameters["as_of"], *_selected(asked)]
-    after = cursor.place(pages_of, asked.cursor)
+    after = cursor.place(pages_of, asked.cursor, tuple[cursor.Id, Sorted, str])
     with Session(live.engine) as session:
         run = _found(session, live, ask.parameters["model"], ask.parameters["as_of"], after)
         if run.state == "pruned":
-            raise Refusal(410, "the rows of this list were removed for their age; ask for a newer list")
+            raise Refusal(410, GONE)
         headers = ask.tag([*run_tag(run), run.rows, len(live.erased().dates)])
         session.expunge(run)
     pages = Pages(live, run, asked, (after[1], after[2]) if after else None)
@@ -86,7 +89,7 @@ def _again(ask: Ask, following: str) -> str:
     return urlencode({**given, "cursor": following})
 
 
-def _found(session: Session, live: Live, model: str, day: str, after: list[Any] | None) -> Run:
+def _found(session: Session, live: Live, model: str, day: str, after: tuple[int, Any, str] | None) -> Run:
     """The list of the address; of a later page the one the first page was of. Raises Refusal: 404, 410, 422."""
     as_of = _day(day)
     run = store.published(session, model, as_of) if model in live.config.models else None
@@ -95,7 +98,8 @@ def _found(session: Session, live: Live, model: str, day: str, after: list[Any] 
         raise Refusal(404, f"no list of this model and date is published; models: {known}; or ask for latest")
     if after is None or after[0] == run.id:
         return run
-    begun = session.scalars(select(Run).join(Published, Published.run_id == Run.id).where(Run.id == after[0])).first()
+    theirs = select(Run).join(Published, Published.run_id == Run.id).where(Run.id == after[0], Run.model == model)
+    begun = session.scalars(theirs).first()
     if begun is None or as_of is not None:
         raise Refusal(410, "this list was made anew since the first page; begin again without a cursor")
     return begun
@@ -144,9 +148,13 @@ class Pages:
         return [row for row in rows if row.customer_id not in self._erased] if self._erased else rows
 
     def _read(self, limit: int, after: tuple[Any, str] | None) -> list[Score]:
-        falling = self._asked.sort.startswith("-")
+        """Raises Refusal when rows may be missing by now; an answer that has begun then ends in the middle."""
+        run, falling = self._run.id, self._asked.sort.startswith("-")
         with Session(self._live.engine, expire_on_commit=False) as session:
-            return store.page(session, self._run.id, self._filters, self._sort, limit, after=after, descending=falling)
+            found = store.page(session, run, self._filters, self._sort, limit, after=after, descending=falling)
+            if session.scalar(select(Run.state).where(Run.id == run)) == "pruned":
+                raise Refusal(410, GONE)
+            return found
 
 
 def _written(

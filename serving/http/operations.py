@@ -70,14 +70,22 @@ class Operations:
         methods = tuple(sorted({str(one.method) for one, _ in there}))
         for one, match in there:
             if one.method == method:
-                return Found(one, {name: unquote(value) for name, value in match.groupdict().items()}, methods)
+                try:
+                    own = {name: unquote(value, errors="strict") for name, value in match.groupdict().items()}
+                except UnicodeDecodeError:
+                    return Found(None, {}, ())
+                return Found(one, own, methods)
         return Found(None, {}, methods)
 
 
 @dataclass(frozen=True)
 class Entered:
-    """What the door found out about a request, for the app behind it: ``scope["tsunagi"]``. owner: the key's name."""
+    """What the door found out about a request, for the app behind it: ``scope["tsunagi"]``. owner: the key's name.
+
+    query: as it was sent.
+    """
 
     operation: Operation
     parameters: dict[str, str]
     owner: str
+    query: bytes = b""

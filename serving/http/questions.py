@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, ValidationError
 
@@ -127,10 +128,17 @@ class NewAction(RootModel[Annotated[Decided | Snoozed, Discriminator("kind")]]):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-def query(model: type[M], given: Sequence[tuple[str, str]]) -> M:
-    """The parameters of an address as its model. Raises Refusal: 422, naming every place and repeating nothing."""
+def query(model: type[M], raw: bytes) -> M:
+    """The parameters of an address as its model. Raises Refusal: 422, naming every place and repeating nothing.
+
+    raw: as it was sent, still percent-encoded.
+    """
     known = tuple(model.model_fields)
     details = []
+    try:
+        given = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise _refusal("query", [Detail("query", "percent-encoded UTF-8")]) from None
     if len(dict(given)) < len(given) or set(dict(given)) - set(known):
         details.append(Detail("query", f"unknown or repeated; known: {', '.join(known) or 'none'}, each once"))
     try:

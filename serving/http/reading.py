@@ -57,11 +57,10 @@ def history(live: Live, ask: Ask) -> Response:
     """Everything published about a customer, newest first, with reasons, page by page."""
     customer_id, asked = remembered(live, ask), ask.query
     pages_of = ["history", customer_id, asked.model]
-    after = cursor.place(pages_of, asked.cursor)
-    before = (date.fromisoformat(after[0]), after[1]) if after else None
+    after = cursor.place(pages_of, asked.cursor, tuple[date, str])
     models = [known_model(live, asked.model)] if asked.model else list(live.config.models)
     with Session(live.engine) as session:
-        past = store.history(session, customer_id, asked.limit + 1, before, models)
+        past = store.history(session, customer_id, asked.limit + 1, after, models)
         if not past and not after and not _left_out_anywhere(session, live, customer_id):
             raise unknown()
     headers = ask.tag([run_tag(run) for run, _ in past])
@@ -115,16 +114,20 @@ def run_tag(run: Run) -> list[Any]:
 
 
 def known_id(ask: Ask) -> str:
-    """The customer of the path. Raises Refusal for what can be nobody's id."""
+    """The customer of the path. Raises Refusal for what can be nobody's id: with a blank at an end it is another's."""
     customer_id = ask.parameters["customer_id"]
-    if len(customer_id) > 255 or CONTROL.search(customer_id):
+    if len(customer_id) > 255 or CONTROL.search(customer_id) or customer_id != customer_id.strip():
         raise unknown()
     return customer_id
 
 
 def remembered(live: Live, ask: Ask) -> str:
     """The customer of the path. Raises Refusal for whoever was erased, even where the erasure is not finished."""
-    customer_id = known_id(ask)
+    return not_erased(live, known_id(ask))
+
+
+def not_erased(live: Live, customer_id: str) -> str:
+    """A customer. Raises Refusal for whoever was erased, as for one that nobody knows."""
     if customer_id in live.erased():
         raise unknown()
     return customer_id

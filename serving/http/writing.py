@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from features.errors import InputError
 from serving.http import cursor
-from serving.http.reading import known_id, known_model, told_action, told_contact, unknown
+from serving.http.reading import known_id, known_model, not_erased, told_action, told_contact, unknown
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
 from serving.problem import Detail, Refusal
@@ -27,6 +27,7 @@ Made = tuple[int, dict[str, Any]]
 def contact(live: Live, ask: Ask, now: datetime) -> Response:
     """Keep a contact with a customer some list knows."""
     body = ask.body
+    not_erased(live, body.customer_id)
 
     def write(session: Session) -> Made:
         if not _listed(session, live, body.customer_id):
@@ -35,7 +36,9 @@ def contact(live: Live, ask: Ask, now: datetime) -> Response:
             detail = [Detail("at", "a time that is past")]
             raise Refusal(409, "a contact lies in the future; plan it with POST /v1/actions", detail)
         given = {"customer_id": body.customer_id, "channel": body.channel, "note": body.note, "at": body.at}
-        return 201, told_contact(journal.add_contact(session, now, **given, by=ask.owner))
+        made = journal.add_contact(session, now, **given, by=ask.owner)
+        not_erased(live, body.customer_id)  # meanwhile; whoever erases from now on waits for this and removes it
+        return 201, told_contact(made)
 
     return _once(live, ask, now, write)
 
@@ -44,6 +47,7 @@ def action(live: Live, ask: Ask, now: datetime) -> Response:
     """Keep a decision about a row of a published list."""
     body = ask.body.root
     known_model(live, body.model)
+    not_erased(live, body.customer_id)
 
     def write(session: Session) -> Made:
         run = store.published(session, body.model, body.as_of)
@@ -53,7 +57,9 @@ def action(live: Live, ask: Ask, now: datetime) -> Response:
             detail = [Detail("until", "a day after as_of")]
             raise Refusal(409, "a row is put aside until a day after its list", detail)
         given = {name: getattr(body, name) for name in ("model", "customer_id", "as_of", "kind", "note")}
-        return 201, told_action(journal.add_action(session, now, **given, until=body.back, by=ask.owner))
+        made = journal.add_action(session, now, **given, until=body.back, by=ask.owner)
+        not_erased(live, body.customer_id)
+        return 201, told_action(made)
 
     return _once(live, ask, now, write)
 
@@ -63,14 +69,16 @@ def actions(live: Live, ask: Ask) -> Response:
     asked = ask.query
     models = [known_model(live, asked.model)] if asked.model else None
     pages_of = ["actions", asked.customer_id, asked.model]
-    after = cursor.place(pages_of, asked.cursor)
+    after = cursor.place(pages_of, asked.cursor, tuple[cursor.Id])
     before = after[0] if after else None
     with Session(live.engine) as session:
         model = models[0] if models else None
         found = journal.actions(session, asked.customer_id, asked.limit + 1, before, model)
-    headers, shown = ask.tag([one.id for one in found]), found[: asked.limit]
+    erased, shown = live.erased(), found[: asked.limit]
+    headers = ask.tag([one.id for one in found], len(erased.dates))
     following = cursor.cursor(pages_of, [shown[-1].id]) if len(found) > asked.limit else None
-    return plain({"actions": [told_action(one) for one in shown], "next": following}, headers)
+    told = [told_action(one) for one in shown if one.customer_id not in erased]
+    return plain({"actions": told, "next": following}, headers)
 
 
 def erasure(live: Live, ask: Ask, now: datetime) -> Response:

@@ -15,6 +15,7 @@ from serving.words.sentences import Fact
 
 FEWEST_SEATS = 1e-6
 MANY = 8  # rows that the kernels take in blocks
+ABOUT = ("base_rate", "reference", "as_of", "horizon", "model_version", "grade")
 AN_EVENT: dict[str, Any] = {"at": "2000-01-01", "known": None, "until": None, "value": 1.0, "entity": "1"}
 
 
@@ -48,15 +49,8 @@ class Prepared:
         self._warm()
 
     def _about(self) -> dict[str, Any]:
-        bundle, head = self.served.bundle, risk_list.about(self.served.run, "en")
-        return {
-            "base_rate": bundle.info.base_rate,
-            "reference": bundle.base_probability,
-            "as_of": head["as_of"],
-            "horizon": head["horizon"],
-            "model_version": bundle.version,
-            "grade": bundle.info.grade,
-        }
+        about = risk_list.about(self.served.head, "en")
+        return {name: about[name] for name in ABOUT}
 
     def _warm(self) -> None:
         """Load what is compiled before anyone waits for it."""

@@ -42,6 +42,11 @@ class Served:
         return self.bundle.sha256 == self.run.bundle
 
     @cached_property
+    def head(self) -> Run:
+        """What its answers say of themselves: as if the list were made by this bundle."""
+        return risk_list.entry(self.bundle, self.run.as_of, self.run.started_at)
+
+    @cached_property
     def features(self) -> dict[str, Feature]:
         """The snapshot's features by name."""
         return risk_list.features(self.run)

@@ -59,7 +59,9 @@ class Watched:
             self._begun, self._good = True, self._remembered()
         run, unreachable = self._published()
         if run is None:
-            self.served, self.why_not = (self.served, NO_STORE) if unreachable else (None, NO_LIST)
+            self.why_not = NO_STORE if unreachable else NO_LIST
+            if not unreachable:
+                self.served = self._seen = None
             return
         champion, sequence, damaged = self._champion()
         found = self._taken(run, champion, sequence)

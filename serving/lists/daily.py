@@ -4,7 +4,7 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from features.errors import DataError
 from features.facts import Facts
 from features.snapshot_config import SnapshotConfig
 from serving.config import ServingConfig
-from serving.lists import checks, retention, today
+from serving.lists import checks, retention, risk_list, today
 from serving.lists.making import Making, Refused, tidy
 from serving.lists.pieces import Crew
 from serving.lists.today import Known
@@ -94,10 +94,12 @@ def run(
     known: Known,
     clock: Callable[[], datetime],
     batch: int = store.BATCH,
+    witness: Callable[[records.Run], None] = lambda entry: None,
 ) -> Outcome:
     """Make and publish one model's list, inside ``alone``. ``as_of`` None: the newest date the data allow.
 
-    clock: gives the present as UTC without zone, for the ledger only. Raises Refused when a check says no.
+    clock: gives the present as UTC without zone, for the ledger only. witness: told of a new list before it is
+    published; what it raises stops that. Raises Refused when a check says no.
     """
     made_by = snapshot_config(bundle.info, config.data)
     newest = today.newest(made_by, known)
@@ -106,7 +108,7 @@ def run(
     with store.alone(engine), store.patient(engine) as session:
         store.clean(session, clock())
         tidy(session, config.home, bundle.info.model)
-        own, entry = today.of(bundle, made_by, known, as_of), _entry(bundle, as_of, clock())
+        own, entry = today.of(bundle, made_by, known, as_of), risk_list.entry(bundle, as_of, clock())
         listed = Making(session, config, bundle, entry)
         with listed.draft(own) as draft:
             try:
@@ -120,31 +122,8 @@ def run(
         with Crew(len(plan)) as crew:
             fresh = listed.stage(crew, plan, batch)
             if fresh:
+                witness(entry)
                 store.publish(session, entry, clock())
             paths = listed.write(crew, plan)
         retention.prune(session, clock(), config.keep_days, config.list_days)
         return Outcome(entry.model, as_of, entry.rows, entry.content, fresh, *paths)
-
-
-def _entry(bundle: Bundle, as_of: date, now: datetime) -> records.Run:
-    info = bundle.info
-    begins = as_of + timedelta(days=info.outcome.gap_days)
-    return records.Run(
-        model=info.model,
-        as_of=as_of,
-        state="staging",
-        bundle=bundle.sha256,
-        version=bundle.version,
-        grade=info.grade,
-        rule=info.rule if info.kind == "rule" else None,
-        base_rate=info.base_rate,
-        reference=bundle.base_probability,
-        horizon_start=begins,
-        horizon_end=begins + timedelta(days=info.outcome.horizon_days),
-        features=[],
-        snapshot="",
-        content="",
-        rows=0,
-        message="",
-        started_at=now,
-    )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date, datetime, timedelta
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +20,7 @@ from features.catalogue import Feature
 from features.config import Language
 from serving.stores.records import Run, Score
 from serving.words import reasons, sentences
+from training.bundle import Bundle
 
 REASONS = 3
 KINDS = ("segment", "stage", "rfm")
@@ -33,6 +35,31 @@ ABOUT = ("as_of", "model", "model_version", "grade", "base_rate", "reference", "
 def columns(features: Iterable[Feature]) -> list[dict[str, Any]]:
     """Features as the ledger keeps them."""
     return [asdict(feature) for feature in features]
+
+
+def entry(bundle: Bundle, as_of: date, now: datetime) -> Run:
+    """What the ledger says of a list that this bundle makes, before it is made. now: UTC without zone."""
+    info = bundle.info
+    begins = as_of + timedelta(days=info.outcome.gap_days)
+    return Run(
+        model=info.model,
+        as_of=as_of,
+        state="staging",
+        bundle=bundle.sha256,
+        version=bundle.version,
+        grade=info.grade,
+        rule=info.rule if info.kind == "rule" else None,
+        base_rate=info.base_rate,
+        reference=bundle.base_probability,
+        horizon_start=begins,
+        horizon_end=begins + timedelta(days=info.outcome.horizon_days),
+        features=[],
+        snapshot="",
+        content="",
+        rows=0,
+        message="",
+        started_at=now,
+    )
 
 
 def note(run: Run, lang: Language) -> str | None:
@@ -114,7 +141,7 @@ class Csv:
     def __init__(self, run: Run, lang: Language, horizons: Sequence[str]):
         said = {**about(run, lang), "note": note(run, lang) or ""}
         self._horizons, self._interval = horizons, said["interval"]
-        self._about = [_safe(said[name]) for name in ABOUT]
+        self._about = [safe(said[name]) for name in ABOUT]
         fields = (*MORE_FIELDS, *KINDS, *(f"{name}_name" for name in NAMED))
         self._numbered = [f"{what}_{n}" for n in range(1, REASONS + 1) for what in ("reason", "points")]
         risks = [f"risk_{days}d" for days in horizons]
@@ -131,7 +158,7 @@ class Csv:
             risks = [row["risks"][days] for days in self._horizons]
             once, first = self._interval if first and row["low"] is not None else None, False
             cells = [*self._before(row), *risks, *given, *self._after(row)]
-            writer.writerow([*map(_safe, cells), *self._about, once])
+            writer.writerow([*map(safe, cells), *self._about, once])
             yield text.getvalue()
             text.seek(0)
             text.truncate()
@@ -159,5 +186,6 @@ def appearing(path: Path) -> Iterator[IO[bytes]]:
         Path(fresh).unlink(missing_ok=True)
 
 
-def _safe(cell: Any) -> Any:
+def safe(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a quote stands before what would begin one."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in RISKY_STARTS else cell

@@ -1,6 +1,6 @@
 """The answer of the scoring door: customers as listed, as they would be, or by their own events."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import orjson
 import pyarrow as pa
@@ -13,14 +13,14 @@ from serving.life.live import Live
 from serving.life.prepared import Prepared, prepared
 from serving.life.takeover import Served
 from serving.lists import risk_list
-from serving.problem import Detail, Refusal
+from serving.problem import MOST_NAMED, Detail, Refusal
 from serving.scores import misfits, turns
 from serving.scores.rowwise import Asked, Rowwise
 from serving.scores.schema import MOST_SCORES, ScoreAnswer, ScoreRequest, ScoreResponse, ScoreResponses
 from serving.scores.turns import Work
 from serving.words import sentences
 
-AT_ONCE = 25
+AT_ONCE, MOST_HINTS = 25, 10
 Noted = Callable[[str, str, Iterable[str], Iterable[float]], None]
 
 
@@ -41,22 +41,25 @@ def answer_bytes(live: Live, request: ScoreRequest, noted: Noted | None = None) 
 def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
     """``answer_bytes`` with a pause every few milliseconds; what is refused is so before ``noted`` is told a thing."""
     ready = _ready(live, request)
-    asked, problems = list[Asked](), list[Detail]()
+    asked, problems, hints = list[Asked](), dict[Detail, None](), iter(range(MOST_HINTS))
     for start in range(0, len(request.customers), AT_ONCE):
         if start:
             yield
-        rows, wrong = _asked([model for _, model in ready], request, start)
-        asked, problems = asked + rows, problems + wrong
+        rows, wrong = _asked([model for _, model in ready], request, start, hints)
+        asked += rows
+        problems |= dict.fromkeys(wrong)
+        if len(problems) >= MOST_NAMED:
+            break
     if problems:
         detail = "changes or events do not fit the model; errors[] names every place"
-        raise Refusal(422, detail, list(dict.fromkeys(problems)))
+        raise Refusal(422, detail, list(problems))
     answers = list[bytes]()
     for served, model in ready:
         if answers or len(asked) > AT_ONCE:
             yield
         others = [found for name in live.config.models if (found := live.get(name))]
         newer = [other.rows for other in others if other.run.as_of > served.run.as_of]
-        rowwise = Rowwise(served, model, live.erased(), newer, request.reasons, request.lang)
+        rowwise = Rowwise(served, model, live.erased, newer, request.reasons, request.lang)
         answers.append((yield from _one(served, rowwise, asked, request.lang, noted)))
     return b'{"answers":[' + b",".join(answers) + b"]}" if request.models else answers[0]
 
@@ -64,7 +67,7 @@ def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
 def _one(served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, noted: Noted | None) -> Work:
     """One model's answer: its head, then some results at a time."""
     interval = sentences.words(lang)["interval"] if served.bundle.spread else None
-    head = {"model": served.run.model, "note": risk_list.note(served.run, lang), "interval": interval, "results": ()}
+    head = {"model": served.run.model, "note": risk_list.note(served.head, lang), "interval": interval, "results": ()}
     parts = list[bytes]()
     for start in range(0, len(asked), AT_ONCE):
         if parts:
@@ -107,7 +110,9 @@ def _one_ready(live: Live, name: str) -> tuple[Served, Prepared]:
         raise Refusal(503, f"{name} is not ready: data.yaml does not fit it any more; train again") from None
 
 
-def _asked(models: list[Prepared], request: ScoreRequest, start: int) -> tuple[list[Asked], list[Detail]]:
+def _asked(
+    models: list[Prepared], request: ScoreRequest, start: int, hints: Iterator[int]
+) -> tuple[list[Asked], list[Detail]]:
     """Some rows of the request, with their events read, and every place that does not fit."""
     streams = {name: spec for model in models if model.online for name, spec in model.online.streams.items()}
     rows, problems = list[Asked](), list[Detail]()
@@ -115,7 +120,7 @@ def _asked(models: list[Prepared], request: ScoreRequest, start: int) -> tuple[l
         path, tables = f"customers[{place}]", dict[str, pa.Table]()
         if customer.changes or customer.events:
             for model in models:
-                problems += misfits.of(model, customer, path)
+                problems += misfits.of(model, customer, path, hints)
         for name, events in customer.events.items():
             found = _read(models, streams, name, events, f"{path}.events")
             if isinstance(found, Detail):

@@ -1,6 +1,6 @@
 """Rows of a request, some at a time: each listed, changed or made from events, or with the status that says why not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,11 +52,18 @@ class Row:
 class Rowwise:
     """The results of one model for one call.
 
-    newer: the rows of other models' newer lists; who refused since is known there first.
+    erased: who was erased, as of now. newer: the rows of other models' newer lists; who refused since is known there
+    first.
     """
 
     def __init__(
-        self, served: Served, model: Prepared, erased: Erased, newer: Sequence[Rows], limit: int, lang: Language
+        self,
+        served: Served,
+        model: Prepared,
+        erased: Callable[[], Erased],
+        newer: Sequence[Rows],
+        limit: int,
+        lang: Language,
     ):
         self._served, self._model, self._limit, self._lang = served, model, limit, lang
         self._erased, self._newer = erased, newer
@@ -65,9 +72,9 @@ class Rowwise:
 
     def results(self, asked: list[Asked]) -> list[dict[str, Any]]:
         """One result a row, in order, as ``schema.Result`` has it."""
-        results, fresh = list[dict[str, Any]](), list[Row]()
+        results, fresh, erased = list[dict[str, Any]](), list[Row](), self._erased()
         for place, one in enumerate(asked):
-            status, position = self._state(one)
+            status, position = self._state(one, erased)
             customer = one.customer
             if status != "ok":
                 results.append(self._without(customer.customer_id, status))
@@ -82,10 +89,10 @@ class Rowwise:
                 results[row.place] = result
         return results
 
-    def _state(self, asked: Asked) -> tuple[str, int | None]:
+    def _state(self, asked: Asked, erased: Erased) -> tuple[str, int | None]:
         """Whether a row is to be scored, and where the list has it."""
         customer_id, rows = asked.customer.customer_id, self._served.rows
-        if customer_id in self._erased or any(other.status(customer_id) == OPTED_OUT for other in self._newer):
+        if customer_id in erased or any(other.status(customer_id) == OPTED_OUT for other in self._newer):
             return OPTED_OUT, None
         position = rows.position(customer_id)
         if position is not None:

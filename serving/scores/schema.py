@@ -70,10 +70,19 @@ class ScoreRequest(Request):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["model"]}, {"required": ["models"]}]})
     model: Model = Field(default_factory=str)
-    models: list[Model] = Field(default_factory=list, min_length=1, max_length=20)
+    models: list[Model] = Field(
+        default_factory=list, min_length=1, max_length=20, json_schema_extra={"uniqueItems": True}
+    )
     customers: list[Customer] = Field(min_length=1, max_length=MOST_SCORES)
     reasons: Whole = Field(default=3, ge=0, le=50)
     lang: Language = "en"
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, models: list[Model]) -> list[Model]:
+        if len(set(models)) < len(models):
+            raise PydanticCustomError("repeated", "each model once")
+        return models
 
     @field_validator("customers")
     @classmethod

@@ -167,8 +167,12 @@ def erase(session: Session, customer_id: str) -> dict[str, int]:
     """Remove everything about one customer; table -> rows removed. The caller commits, and ``scrub``s.
 
     An answer kept for an idempotency key goes when it names the customer; a write repeated after that is a new write.
+    Whoever is writing is waited for, and whoever comes later waits, as SQLite always has it.
     """
     removed = {}
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("LOCK TABLE replays, contacts, actions IN SHARE ROW EXCLUSIVE MODE")
     for table in (Score, LeftOut, Contact, Action):
         doomed = delete(table).where(table.customer_id == customer_id)
         removed[table.__tablename__] = session.connection().execute(doomed).rowcount

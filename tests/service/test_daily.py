@@ -23,12 +23,13 @@ from features.segments import Cuts
 from features.snapshot_config import Population, Seen
 from serving import __main__ as doors
 from serving.config import ServingConfig
+from serving.guards import audit, trail
 from serving.lists import checks, daily, pieces, risk_list, scoring
 from serving.lists.rows import Rows
 from serving.stores import good, records, store
 from tests.service import world as worlds
 from tests.service.world import World
-from tests.unit.bundles import frame, rule_bundle
+from tests.unit.bundles import frame, logistic_bundle, rule_bundle
 
 
 @pytest.fixture
@@ -210,6 +211,42 @@ def test_a_model_without_a_champion_holds_up_no_other(world, monkeypatch, capsys
     )
 
 
+def test_a_model_whose_data_do_not_fit_holds_up_no_other(world, monkeypatch, capsys):
+    plain = worlds.bundle().info
+    same = {name: getattr(plain, name) for name in ("outcome", "windows", "history_days", "timezone", "value")}
+    seen = Population.model_validate({"seen": {"streams": ["gone"], "days": 20}})
+    world.place(logistic_bundle(frame(600), model="upsell", population=seen, **same))
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--set", "models=[upsell,churn]", "--json")
+    answer = json.loads(out.splitlines()[-1])
+    assert code == 1 and [made["model"] for made in answer["lists"]] == ["churn"]
+    assert "data.yaml does not fit the model any more" in answer["refused"]["upsell"][0]
+    code, _, err = door(monkeypatch, capsys, "daily", world.path, "--set", "models=[upsell]")
+    assert code == 2 and "data.yaml does not fit the model any more" in err
+
+
+def test_a_list_is_entered_in_the_audit_log_before_it_is_published(world, monkeypatch, capsys):
+    """Killed or refused after it was published, it would never be entered: the next run finds it there."""
+    home = world.config.home
+
+    def entered():
+        return [(one["action"], one["model"], one["count"]) for one in trail.entries(home)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(daily.store, "publish", lambda *_: (_ for _ in ()).throw(DataError("no room")))
+        code, _, err = door(monkeypatch, capsys, "daily", world.path)
+        assert code == 2 and "no room" in err
+    assert entered() == [("daily.publish", "churn", 58)]
+    with monkeypatch.context() as patch:
+        patch.setattr(audit.Pen, "enter", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        code, out, err = door(monkeypatch, capsys, "daily", world.path)
+        assert code != 0 and "audit log cannot be written" in out + err
+    with world.session() as session:
+        assert store.published(session, "churn") is None
+    for _ in range(2):
+        assert door(monkeypatch, capsys, "daily", world.path)[0] == 0
+    assert entered() == [("daily.publish", "churn", 58)] * 2
+
+
 def test_old_lists_are_thinned(world):
     world.place(worlds.bundle())
     for as_of in (date(2026, 1, 18), worlds.LAST_WEEK, worlds.TODAY):
@@ -275,8 +312,8 @@ def test_a_bundle_without_segments_leaves_their_places_empty(world):
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "＝", "＠"])
 def test_no_cell_begins_a_formula(start):
-    assert risk_list._safe(f"{start}1+1") == f"'{start}1+1"
-    assert risk_list._safe("a=1") == "a=1" and risk_list._safe(-1.5) == -1.5 and risk_list._safe(None) is None
+    assert risk_list.safe(f"{start}1+1") == f"'{start}1+1"
+    assert risk_list.safe("a=1") == "a=1" and risk_list.safe(-1.5) == -1.5 and risk_list.safe(None) is None
 
 
 def test_a_rule_list_says_that_it_is_one(world, monkeypatch, capsys):

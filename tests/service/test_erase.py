@@ -24,8 +24,8 @@ from features import erased
 from features.errors import ConfigError
 from serving import __main__ as serving
 from serving.config import ServingConfig
-from serving.erasure import erase
-from serving.guards import auth
+from serving.erasure import erase, without
+from serving.guards import auth, trail
 from serving.lists import daily
 from serving.stores import store
 from tests.service import canary, erasing
@@ -242,6 +242,14 @@ def test_a_list_that_is_none_of_ours_is_named_and_not_passed_over(unregistered):
     assert told["status"] == "erased" and "lists/notes.txt" in told["notes"][0]
 
 
+def test_a_customer_whose_id_looks_like_anothers_made_safe_stays(tmp_path):
+    path = tmp_path / "churn-2026-02-01.csv"
+    path.write_text("\ufeffrank,customer_id,name\r\n1,0042,A\r\n2,'0042,B\r\n3,'=1,C\r\n", encoding="utf-8", newline="")
+    without.rewrite(path, "0042")
+    without.rewrite(path, "=1")
+    assert path.read_bytes().decode() == "\ufeffrank,customer_id,name\r\n2,'0042,B\r\n"
+
+
 def test_the_service_scores_nobody_who_refused_or_was_erased_and_erases_when_asked(unregistered, tmp_path):
     world, now = unregistered, NOW
     with world.session() as session:
@@ -278,5 +286,7 @@ def test_the_service_scores_nobody_who_refused_or_was_erased_and_erases_when_ask
             busy = httpx.delete(f"{service.url}/v1/customers/{other}", headers={"x-api-key": key}, timeout=60)
             assert busy.status_code == 409 and other not in busy.text
             assert statuses(service, other) == [("opted_out", True)] * 3
+        acts = [(one["action"], one.get("refused")) for one in trail.entries(world.config.home, other)]
+        assert acts[-3:] == [("erasure", None), ("erasure.unfinished", None), ("score", None)]
         text = service.log.read_text()
         assert not any(mark in text for mark in canary.MARKS)

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from features import config as configs
 from serving.config import ServingConfig
 from serving.life import live, watched
 from serving.life.live import Live
-from serving.stores import good, store
+from serving.stores import good, records, store
 from serving.words.sentences import words
 from tests.service import world as worlds
 from tests.service.world import World
@@ -365,6 +366,19 @@ def test_another_store_in_its_place_is_read_at_once(world):
     assert own.get("churn").run.bundle == fresh.sha256
     other.replace(path)
     assert own.get("churn").run.bundle != fresh.sha256 and own.get("churn").stale is None
+
+
+def test_a_store_without_lists_in_its_place_is_no_end(world):
+    own = looking(world)
+    before = own.get("churn").run.id
+    path = world.config.home / "serving.db"
+    first = shutil.copy(path, path.with_name("first.db"))
+    with world.session() as session:
+        session.execute(delete(records.Published))
+        session.commit()
+    assert own.get("churn") is None and "no list is published" in own.why_not()["churn"]
+    first.replace(path)
+    assert own.get("churn").run.id == before and own.ready()[0] is True
 
 
 BROKEN = [

@@ -14,16 +14,18 @@ from xml.etree import ElementTree
 import httpx
 import jsonschema
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from features import config as configs
 from features import erased
 from serving.config import ServingConfig
-from serving.http import api, openapi
+from serving.http import api, changed, listing, openapi
 from serving.life.live import Live
+from serving.lists import retention
 from serving.lists.rows import Rows
+from serving.problem import Refusal
 from serving.stores import store
-from serving.stores.records import Published, Score
+from serving.stores.records import Published, Run, Score
 from tests.service import databases
 from tests.service import world as worlds
 from training import bundle as bundles
@@ -246,7 +248,12 @@ def _rows_gone(world, old):
 def test_where_it_cannot_be_told_it_says_why(own, harm, why):
     with own.world.session() as session:
         old = store.previous(session, store.published(session, "churn")).bundle
+    whole = own.get("/v1/customers/C-0009/changes?model=churn")
+    assert whole.json()["split"]
     harm(own.world, old)
+    changed._kept.cache_clear()
+    held = own.get("/v1/customers/C-0009/changes?model=churn", **{"if-none-match": whole.headers["etag"]})
+    assert held.status_code == 200, "another answer has another tag"
     answer = changes(own, "C-0009")
     assert answer["split"] is None and answer["no_split"]["reason"] == why and answer["no_split"]["text"]
     assert answer["change"] == answer["now"]["score"] - answer["then"]["score"] and answer["families"]
@@ -567,6 +574,32 @@ def test_lists_of_models_that_are_no_more_in_the_config_are_not_shown(own):
     assert other.get("/v1/risk-lists").json()["lists"] == []
     problem(other.get("/v1/customers/C-0009"), 404)
     problem(other.get(LATEST), 404)
+
+
+def test_who_is_ready_but_does_not_know_who_was_erased_says_so(own):
+    (own.world.config.home / erased.NAME).write_text("{")
+    (error,) = problem(reader_of(own.world).get("/readyz"), 503)["errors"]
+    assert "erased.json" in error["message"]
+
+
+def test_a_list_that_is_pruned_while_it_is_read_ends_as_no_whole_list(own, monkeypatch):
+    """The first piece was read; then its rows go."""
+    monkeypatch.setattr(listing, "PIECE", 10)
+    plain, read = store.page, []
+
+    def late(session, run_id, *given, **named):
+        if len(read) == 1:
+            retention.remove(session, run_id)
+            session.execute(update(Run).where(Run.id == run_id).values(state="pruned"))
+            session.commit()
+        read.append(run_id)
+        return plain(session, run_id, *given, **named)
+
+    monkeypatch.setattr(store, "page", late)
+    with pytest.raises(Refusal):
+        own.get(LATEST)
+    assert len(read) == 2
+    problem(own.get(LATEST), 410)
 
 
 def test_whoever_has_a_tombstone_is_shown_nowhere_though_the_erasure_is_not_finished(service):

@@ -87,6 +87,9 @@ def test_who_scored_and_who_read_a_customer_is_written_down(service):
         ("test", "customer", 1),
     ]
     assert entries[0]["model"] == "churn" and trail.verify(home).problems == []
+    assert service.get("/v1/actions?model=churn&customer_id=C-0021").status_code == 200
+    (last,) = trail.entries(home, "C-0021")[before + 2 :]
+    assert (last["action"], last["model"], last["count"]) == ("actions", "churn", 1)
 
 
 def test_what_is_counted_is_what_happened(service):
@@ -186,8 +189,10 @@ def test_three_hundred_hostile_requests_leave_no_trace_of_what_they_sent(service
 
 def test_the_log_holds_lines_of_json_without_a_trace_of_python(service):
     service.post(b"{")
-    lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
-    assert all({"time", "level", "event"} <= json.loads(line).keys() for line in lines) and lines
+    lines = service.log.read_text().splitlines()
+    ours = [json.loads(line) for line in lines if line.startswith("{")]
+    assert all({"time", "level", "event"} <= line.keys() for line in ours) and ours
+    assert [line for line in lines if not line.startswith("{") and "[cli]" not in line] == []
     assert "Traceback" not in service.log.read_text()
 
 

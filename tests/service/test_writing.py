@@ -1,16 +1,20 @@
 """What the team writes over HTTP: each write once, in its own name; and a customer who is forgotten."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Thread
 
 import httpx
 import pytest
 from sqlalchemy import func, select
 
-from serving.http import api
+from features import erased
+from serving.erasure import erase
+from serving.http import api, writing
 from serving.http.operations import Entered, Operations
 from serving.life.live import Live
+from serving.stores import journal
 from serving.stores.records import Action, Contact, Replay, Score
 from tests.service import databases
 from tests.service import world as worlds
@@ -253,6 +257,69 @@ def test_what_fits_but_not_the_present_state_is_no_422(asked, path, body, status
 
 def test_a_clock_a_little_fast_is_forgiven(asked):
     assert asked.post("/v1/contacts", {**CALL, "at": "2026-02-01T12:04:00Z"}).status_code == 201
+
+
+@pytest.mark.parametrize("address", ["C-0031%20", "%E3%80%80C-0031", "%20"])
+def test_an_address_that_is_nearly_a_customers_forgets_nobody(asked, address):
+    problem(asked.ask("DELETE", f"/v1/customers/{address}"), 404)
+    assert asked.get("/v1/customers/C-0031").status_code == 200
+
+
+def test_of_whoever_has_a_tombstone_nothing_is_told_or_kept_though_the_erasure_is_not_finished(asked):
+    home, one, other = asked.world.config.home, {**CALL, "customer_id": "C-0032"}, {**DONE, "customer_id": "C-0032"}
+    assert asked.post("/v1/contacts", one, key="k-7").status_code == 201
+    assert asked.post("/v1/actions", other).status_code == 201
+    before = asked.get("/v1/actions")
+    assert "C-0032" in before.text
+    names = [home / name for name in (erased.NAME, erased.MADE)]
+    kept = {path: path.read_bytes() for path in names if path.exists()}
+    erased.add(home, "C-0032", worlds.TODAY)
+    try:
+        problem(asked.post("/v1/contacts", one, key="k-7"), 404)
+        problem(asked.post("/v1/contacts", one), 404)
+        problem(asked.post("/v1/actions", other), 404)
+        assert asked.get("/v1/actions?customer_id=C-0032").json()["actions"] == []
+        told = asked.ask("GET", "/v1/actions", headers={"if-none-match": before.headers["etag"]})
+        assert told.status_code == 200 and "C-0032" not in told.text
+        assert asked.count(Contact) == asked.count(Action) == 1
+    finally:
+        for path in names:
+            path.write_bytes(kept[path]) if path in kept else path.unlink()
+
+
+def test_whoever_is_erased_while_a_contact_is_written_is_not_in_it(asked, monkeypatch):
+    """The contact is written, but not yet for all to see, when the erasure begins."""
+    plain, threads, ended = journal.add_contact, [], []
+
+    def late(*given, **named):
+        made = plain(*given, **named)
+        threads.append(Thread(target=lambda: ended.append(erase.erase(asked.world.config, "C-0033", worlds.NOON))))
+        threads[0].start()
+        time.sleep(1)
+        return made
+
+    monkeypatch.setattr(journal, "add_contact", late)
+    problem(asked.post("/v1/contacts", {**CALL, "customer_id": "C-0033"}), 404)
+    threads[0].join()
+    assert ended[0]["status"] == "erased" and asked.count(Contact) == 0
+
+
+def test_whoever_is_erased_just_before_a_contact_is_kept_has_none(asked, monkeypatch):
+    """The last look at the tombstones was before there was one: the erasure waits for the contact, and removes it."""
+    plain, looks, threads, ended = writing.not_erased, [], [], []
+
+    def late(*given):
+        plain(*given)
+        looks.append(given)
+        if len(looks) == 2:
+            threads.append(Thread(target=lambda: ended.append(erase.erase(asked.world.config, "C-0034", worlds.NOON))))
+            threads[0].start()
+            time.sleep(1)
+
+    monkeypatch.setattr(writing, "not_erased", late)
+    assert asked.post("/v1/contacts", {**CALL, "customer_id": "C-0034"}).status_code == 201
+    threads[0].join()
+    assert ended[0]["status"] == "erased" and asked.count(Contact) == 0
 
 
 def test_a_customer_is_forgotten_everywhere(asked):

@@ -62,12 +62,13 @@ async def plain(scope, receive, send):
     await send({"type": "http.response.body", "body": b"open"})
 
 
-def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1, inside=None):
-    """Status, headers, body of what the door sends; ``times`` calls at once."""
+def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1, inside=None, apart=0.0):
+    """Status, headers, body of what the door sends; ``times`` calls at once, or some seconds apart."""
     inside = inside or Inside(app, limits)
     door = Door(None, OPERATIONS, lambda: inside)
 
-    async def one():
+    async def one(number):
+        await asyncio.sleep(number * apart)
         waiting = list(messages or [{"type": "http.request", "body": b"{}", "more_body": False}])
         sent = []
 
@@ -85,7 +86,7 @@ def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None
         return sent[0]["status"], dict(sent[0]["headers"]), body
 
     async def all_of_them():
-        return await asyncio.gather(*(one() for _ in range(times)))
+        return await asyncio.gather(*(one(number) for number in range(times)))
 
     answers = asyncio.run(all_of_them())
     return answers[0] if times == 1 else answers
@@ -209,8 +210,19 @@ def test_a_body_that_never_comes_or_ends_early():
 
 @pytest.mark.parametrize("app", [slow, slow_and_failing])
 def test_a_slow_answer_is_given_up(app):
-    status, headers, body = call(app)
+    status, headers, body = call(app, method="GET", path="/v1/a/b")
     assert status == 503 and headers[b"retry-after"] == b"5" and "0.2 seconds" in json.loads(body)["detail"]
+
+
+def test_a_slow_answer_that_was_given_up_counts_as_running_until_it_ends():
+    answers = call(slow, method="GET", path="/v1/a/b", limits={"concurrency": 1}, times=2, apart=0.25)
+    assert [status for status, _, _ in answers] == [503, 429]
+
+
+def test_a_slow_change_is_answered_when_it_is_made_and_entered_once():
+    inside = Inside(slow)
+    assert call(slow, inside=inside)[0] == 200
+    assert [one[-1] for one in inside.noted] == [None]
 
 
 def test_scores_that_would_wait_long_are_refused_and_reading_is_not():

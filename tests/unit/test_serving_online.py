@@ -1,6 +1,8 @@
 """The scoring door without its socket: what each row form is answered with, and what is refused."""
 
 import asyncio
+import difflib
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -13,14 +15,17 @@ from pydantic import TypeAdapter, ValidationError
 from features import erased
 from features.calendar import day_of, number
 from features.errors import DataError
+from serving.http import cards
 from serving.life.live import Live
 from serving.life.prepared import prepared
+from serving.lists import risk_list
 from serving.problem import Refusal, read, refuse_repeats
-from serving.scores import misfits, online, schema
+from serving.scores import misfits, online, schema, turns
 from serving.scores.schema import Customer, ScoreRequest
 from serving.scores.turns import Turns
 from tests.service import world as worlds
 from tests.service.local import SEEN_DAYS, Local, local
+from tests.unit.bundles import rule_bundle
 
 FIGURES = ("score", "low", "high", "risks", "band", "percentile")
 ROW = {"customer_id": "C-0005"}
@@ -54,6 +59,28 @@ def test_the_answer_is_the_published_row_field_by_field(door, model, lang):
 @pytest.mark.parametrize("model", ["churn", "upsell"])
 def test_a_score_made_anew_is_the_published_row_too(fresh, model):
     _equals_the_list(fresh, model, "ja")
+
+
+def test_a_score_speaks_for_the_model_that_made_it_not_for_the_one_of_the_list(door, monkeypatch):
+    served, plain = door.live.get("churn"), worlds.bundle().info
+    days = plain.outcome.horizon_days + 30
+    same = {name: getattr(plain, name) for name in ("population", "windows", "history_days", "timezone", "data")}
+    rule = rule_bundle(**same, outcome=plain.outcome.model_copy(update={"horizon_days": days}))
+    monkeypatch.setattr(door.live, "get", lambda model: replace(served, bundle=rule))
+    answer, listed = door.body({"model": "churn", "customers": [ROW]}), door.listed("churn")
+    (result,) = answer["results"]
+    assert listed["note"] is None and answer["note"].startswith("Ranked by a simple rule (login_recency)")
+    begins = worlds.TODAY + timedelta(plain.outcome.gap_days)
+    told = {"start": begins.isoformat(), "end": (begins + timedelta(days)).isoformat()}
+    assert result["horizon"] == told != listed["horizon"]
+    state = cards.state(door.live, "churn", "en")["served"]
+    assert (state["rule"], state["horizon"], state["model_version"]) == ("login_recency", told, rule.version)
+
+    by_rule = replace(served, run=risk_list.entry(rule, worlds.TODAY, worlds.NOON), bundle=served.bundle)
+    by_rule.run.snapshot, by_rule.run.features = served.run.snapshot, served.run.features
+    monkeypatch.setattr(door.live, "get", lambda model: by_rule)
+    answer = door.body({"model": "churn", "customers": [ROW]})
+    assert answer["note"] is None and answer["results"][0]["horizon"] == listed["horizon"]
 
 
 def _equals_the_list(door, model, lang):
@@ -188,9 +215,9 @@ def test_a_customer_of_whom_nothing_is_known_gets_no_score(door):
 
 
 def test_several_models_in_one_call(door):
-    body = {"models": ["upsell", "churn", "upsell"], "customers": [ROW, {"customer_id": worlds.SILENT}], "lang": "ja"}
+    body = {"models": ["upsell", "churn"], "customers": [ROW, {"customer_id": worlds.SILENT}], "lang": "ja"}
     answers = door.body(body)["answers"]
-    assert [one["model"] for one in answers] == body["models"] and answers[0] == answers[2]
+    assert [one["model"] for one in answers] == body["models"]
     for one in answers:
         alone = door.body({"model": one["model"], "customers": body["customers"], "lang": "ja"})
         assert one == alone
@@ -202,6 +229,7 @@ MISFITS = [
     ({"model": "churn", "models": ["churn"], "customers": [ROW]}, "model"),
     ({"models": ["churn", "nope"], "customers": [ROW]}, "models[1]"),
     ({"models": [], "customers": [ROW]}, "models"),
+    ({"models": ["churn", "upsell", "churn"], "customers": [ROW]}, "models"),
     ({"models": ["churn", "upsell"], "customers": [ROW] * 501}, "models"),
     ({"model": "churn", "customers": [ROW, {**ROW, "events": {}}]}, "customers[1].events"),
     ({"model": "churn", "customers": [ROW, {**ROW, "events": {"logout": []}}]}, "customers[1].events"),
@@ -244,6 +272,28 @@ def test_what_a_blank_is_does_not_depend_on_who_reads_the_description():
         blank = sign.isspace() or sign == "\ufeff"
         assert bool(re.search(schema.ENDS, sign)) is taken(sign) is not blank
         assert not blank or not (taken(f"{sign}C") or taken(f"C{sign}") or not taken(f"C{sign}C"))
+
+
+def test_a_long_call_of_unknown_names_looks_for_the_nearest_a_few_times_only(door, monkeypatch):
+    looked = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, *_: looked.append(name) or [])
+    rows = [{**ROW, "changes": {f"login_count_{place}_{name}d": 1 for name in range(300)}} for place in range(80)]
+    problem = door.refused({"model": "churn", "customers": rows})
+    assert problem.status == 422 and len(problem.errors) == 100 and len(looked) == online.MOST_HINTS
+
+
+def test_whoever_is_erased_during_a_long_call_is_not_scored_by_what_is_left_of_it(fresh):
+    request = read(ScoreRequest, json.dumps({"model": "churn", "customers": [ROW] * 80}).encode())
+    work, home = online.work(fresh.live, request), fresh.world.config.home
+    try:
+        for _ in range(5):  # checking in four pieces, then the first piece of scores
+            next(work)
+        erased.add(home, ROW["customer_id"], worlds.TODAY)
+        statuses = [one["status"] for one in json.loads(turns.finished(work))["results"]]
+    finally:
+        for name in (erased.NAME, erased.MADE):
+            (home / name).unlink()
+    assert statuses[0] == "ok" and statuses[-1] == "opted_out" and sorted(statuses) == statuses
 
 
 def test_every_wrong_row_of_a_long_call_is_named(door):
@@ -311,7 +361,7 @@ def test_changes_that_nobody_could_mean_are_refused(door, monkeypatch, measure, 
     column = {**model.columns["login_recency"], "measure": measure, "unit": unit}
     monkeypatch.setitem(model.columns, "login_recency", column)
     row = Customer(customer_id="C-0005", changes={"login_recency": value})
-    assert bool(list(misfits.of(model, row, "customers[0]"))) != fits
+    assert bool(list(misfits.of(model, row, "customers[0]", iter(())))) != fits
 
 
 @pytest.mark.parametrize("body", ['{"model": "churn", "model": "churn"}', '{"a": {"b": 1, "b": 1}}'])

@@ -1,6 +1,8 @@
 """The parts of the reading door alone: cursors, values of queries, what is accepted, the description and its examples."""
 
 import json
+from datetime import date
+from urllib.parse import urlencode
 
 import jsonschema
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import TypeAdapter, ValidationError
 
-from serving.http import api, cursor, examples, openapi, questions, replies
+from serving.http import api, cursor, examples, listing, openapi, questions, replies
 from serving.http.operations import Operations
 from serving.http.scalars import Day, Moment, Number
 from serving.problem import Refusal
@@ -35,6 +37,29 @@ def test_a_cursor_that_was_touched_is_refused(text, data):
     for wrong in (text, made[:where] + other + made[where + 1 :], made[:where]):
         with pytest.raises(Refusal):
             cursor.place(["list"], wrong)
+
+
+@pytest.mark.parametrize("place", [[], ["x", "churn"], [7], [None, None], ["2026-01-01"], {"a": 1}, [10**40, "churn"]])
+def test_a_cursor_made_by_a_forger_is_refused_too(place):
+    with pytest.raises(Refusal):
+        cursor.place(["lists"], cursor.cursor(["lists"], place), tuple[date, str])
+    with pytest.raises(Refusal):
+        cursor.place(["actions"], cursor.cursor(["actions"], [*place, "x"]), tuple[cursor.Id])
+    with pytest.raises(Refusal):
+        cursor.place(["list"], cursor.cursor(["list"], place), tuple[cursor.Id, listing.Sorted, str])
+
+
+@pytest.mark.parametrize("raw", [b"owner=%E9", b"owner=\xe9", b"%FF=1"])
+def test_a_query_that_is_no_text_is_refused(raw):
+    with pytest.raises(Refusal) as refused:
+        questions.query(questions.OfList, raw)
+    assert refused.value.problem.status == 422
+
+
+def test_an_address_that_is_no_text_is_nowhere():
+    operations = Operations(api.OPERATIONS)
+    assert operations.find("DELETE", "/v1/customers/A-%E9").operation is None
+    assert operations.find("DELETE", "/v1/customers/A-%C3%A9").parameters == {"customer_id": "A-é"}
 
 
 def test_a_place_holds_floats_to_the_last_bit():
@@ -126,7 +151,9 @@ def test_a_tag_is_known_by_any_of_those_given(given_tags, held):
 
 def test_repeated_and_unknown_parameters_are_refused_without_repeating_them():
     with pytest.raises(Refusal) as refused:
-        questions.query(questions.OfList, [("limit", "5"), ("limit", "5"), ("秘密", "1"), ("lang", "秘密")])
+        questions.query(
+            questions.OfList, urlencode([("limit", "5"), ("limit", "5"), ("秘密", "1"), ("lang", "秘密")]).encode()
+        )
     problem = refused.value.problem
     assert [detail.path for detail in problem.errors] == ["query", "lang"] and "秘密" not in problem.text()
 
@@ -190,7 +217,10 @@ def test_every_example_of_a_body_is_taken(one):
 def test_every_example_of_a_query_is_taken(one):
     shown = DOCUMENT["paths"][one.path][one.method.lower()].get("parameters", [])
     given_all = [(each["name"], str(each["example"])) for each in shown if each["in"] == "query" and "example" in each]
-    assert questions.query(one.query, given_all).model_dump(exclude_unset=True).keys() == dict(given_all).keys()
+    assert (
+        questions.query(one.query, urlencode(given_all).encode()).model_dump(exclude_unset=True).keys()
+        == dict(given_all).keys()
+    )
 
 
 def test_errors_are_problems_and_every_scoped_operation_says_what_a_key_may_meet():
@@ -205,7 +235,7 @@ def test_the_limits_of_the_description_are_those_that_are_kept():
     parameters = {one["name"]: one["schema"] for one in DOCUMENT["paths"][api.LIST]["get"]["parameters"]}
     for name in ("minimum", "maximum"):
         limit = parameters["limit"][name]
-        questions.query(questions.OfList, [("limit", str(limit))])
+        questions.query(questions.OfList, b"limit=%d" % limit)
         with pytest.raises(Refusal):
-            questions.query(questions.OfList, [("limit", str(limit + (1 if name == "maximum" else -1)))])
+            questions.query(questions.OfList, b"limit=%d" % (limit + (1 if name == "maximum" else -1)))
     assert parameters["model"]["enum"] == ["churn", "upsell"]

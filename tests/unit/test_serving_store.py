@@ -6,13 +6,13 @@ from datetime import date, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from features.errors import DataError
 from serving.lists import retention
-from serving.stores import records, store
+from serving.stores import journal, records, store
 from serving.stores.store import Filters
 from tests.service import databases
 
@@ -326,6 +326,45 @@ def test_old_lists_first_lose_their_reasons_then_their_rows_and_say_so(engine, m
         assert store.published(session, "churn", date(2025, 1, 1)).state == "pruned"
         assert store.snapshots(session, "churn") == {late.snapshot, entries[-1].snapshot}
         assert retention.prune(session, end + timedelta(2)) == {"thinned": 0, "pruned": 1, "replaced": 1}
+
+
+def test_a_kill_while_rows_or_reasons_go_leaves_no_list_that_looks_whole(engine, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 1)
+    end, killed = datetime(2026, 6, 1), RuntimeError("killed")
+    with Session(engine, expire_on_commit=False) as session:
+        pruned, thinned, _, _ = [
+            a_list(
+                session, [row(f"c{i}", i + 1) for i in range(3)], [], end - timedelta(age), as_of=date(2025, month, 1)
+            )
+            for month, age in ((1, 500), (2, 31), (3, 2), (4, 1))
+        ]
+        session.execute(delete(records.Score).where(records.Score.run_id == thinned.id, records.Score.rank == 2))
+        session.execute(update(records.Run).where(records.Run.id == thinned.id).values(rows=2))  # as an erasure does
+        session.commit()
+
+    def states(session):
+        return [session.get(records.Run, one.id).state for one in (pruned, thinned)]
+
+    for name in ("remove", "_thin"):
+        with Session(engine) as session, monkeypatch.context() as patch:
+            patch.setattr(retention, name, lambda *_: (_ for _ in ()).throw(killed))
+            with pytest.raises(RuntimeError):
+                retention.prune(session, end)
+        with Session(engine) as session:
+            assert states(session) == ["pruned", "thinned"], "said before it is done"
+    with Session(engine) as session:
+        assert retention.prune(session, end) == {"thinned": 0, "pruned": 0, "replaced": 0}
+        assert list(store.listed(session, pruned.id)) == []
+        assert [one.families for one in store.listed(session, thinned.id)] == [{}, {}]
+
+
+def test_answers_kept_for_idempotency_keys_go_with_age(engine):
+    now = datetime(2026, 6, 1)
+    with Session(engine) as session:
+        for name, age in (("old", 31), ("new", 29)):
+            journal.remember(session, now - timedelta(age), "crm", name, "d", 201, {})
+        retention.prune(session, now)
+        assert journal.replayed(session, "crm", "old") is None and journal.replayed(session, "crm", "new")
 
 
 def test_a_list_that_readers_have_open_is_read_to_its_end(engine, monkeypatch):
