@@ -26,7 +26,8 @@ _MINUTE, _SECOND = r"[ T]([01][0-9]|2[0-3]):[0-5][0-9]", r":[0-5][0-9]([.][0-9]{
 _ZONE = r" *([zZ]|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
 _TIME = rf"^{_DATE}({_MINUTE}({_SECOND}({_ZONE})?)?)?$"
 _ZONED = r":[0-9]{2}([.][0-9]+)? *([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$"
-_BLANKS = r"^[ \t\n\r\f\x0B]+|[ \t\n\r\f\x0B]+$"
+BLANKS = " \t\n\r\f\v"
+_AROUND = r"^[ \t\n\r\f\x0B]+|[ \t\n\r\f\x0B]+$"
 _YES, _NO = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
 
 
@@ -146,9 +147,9 @@ def _iso(column: Column) -> Column:
 
 
 def _trimmed(column: Column) -> Column:
-    """Text without blanks around it; null where nothing is left."""
+    """Text without ``BLANKS`` around it; null where nothing is left."""
     if column.get_backend().name == "pyspark":  # its own strip takes the letters v and f as blanks
-        return column.re_replace(_BLANKS, "").nullif("")
+        return column.re_replace(_AROUND, "").nullif("")
     return column.strip().nullif("")
 
 

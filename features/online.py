@@ -149,7 +149,9 @@ def table(rows: Sequence[Mapping[str, Any]], spec: Stream, data: Data) -> pa.Tab
         elif role == "value":
             made[role] = pa.array(given, pa.float64())
         else:
-            made[role] = pa.array([None if one is None else str(one).strip() or None for one in given], pa.string())
+            made[role] = pa.array(
+                [None if one is None else str(one).strip(columns.BLANKS) or None for one in given], pa.string()
+            )
     if sum(abs(row["value"] or 0.0) for row in rows if spec.value) > LARGEST_SUM:
         raise DataError(f"the values sum to more than {LARGEST_SUM:g}; sums are exact in millionths: rescale them")
     return pa.table(made)

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from features import config as configs
 from features import erased, forget
 from features import store as activity
+from features.columns import BLANKS
 from features.command import DONE, REFUSED, Answer, say
 from features.errors import ConfigError, DataError
 from serving.config import ServingConfig
@@ -41,7 +42,7 @@ def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, A
     answer and its files wait for the next call. Raises ConfigError for an id that is none; Busy while a daily job runs,
     but the tombstone is set; DataError, OSError, SQLAlchemyError where a place cannot be changed.
     """
-    customer, home = customer_id.strip(), config.home
+    customer, home = customer_id.strip(BLANKS), config.home
     if not customer or len(customer) > LONGEST:
         raise ConfigError(f"CUSTOMER: an id of 1 to {LONGEST} characters; give the one of the customers' table")
     began = time.monotonic()
@@ -202,14 +203,14 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
     customer = sys.stdin.readline() if chosen.customer == "-" else chosen.customer
     try:
         with keys.operator(config.home) as enter:
-            enter(now, "erase", customers=[customer.strip()])
+            enter(now, "erase", customers=[customer.strip(BLANKS)])
         told = erase(config, customer, now)
     except daily.Busy as busy:
         text = f"{busy}; the customer is left out from now on: type the same command again then"
         say(chosen, text)
         return REFUSED, {"error": text}
     except DataError as error:
-        if customer.strip() not in erased.Erased.of(config.home):
+        if customer.strip(BLANKS) not in erased.Erased.of(config.home):
             raise
         more = "the customer is left out from now on, but not everything is removed: type the same command again then"
         raise DataError(f"{error}; {more}") from None

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from features.columns import BLANKS
 from serving.http import cursor
 from serving.http.replies import Ask, plain
 from serving.life.live import Live
@@ -116,7 +117,7 @@ def run_tag(run: Run) -> list[Any]:
 def known_id(ask: Ask) -> str:
     """The customer of the path. Raises Refusal for what can be nobody's id: with a blank at an end it is another's."""
     customer_id = ask.parameters["customer_id"]
-    if len(customer_id) > 255 or CONTROL.search(customer_id) or customer_id != customer_id.strip():
+    if len(customer_id) > 255 or CONTROL.search(customer_id) or customer_id != customer_id.strip(BLANKS):
         raise unknown()
     return customer_id
 

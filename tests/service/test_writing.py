@@ -259,7 +259,7 @@ def test_a_clock_a_little_fast_is_forgiven(asked):
     assert asked.post("/v1/contacts", {**CALL, "at": "2026-02-01T12:04:00Z"}).status_code == 201
 
 
-@pytest.mark.parametrize("address", ["C-0031%20", "%E3%80%80C-0031", "%20"])
+@pytest.mark.parametrize("address", ["C-0031%20", "%20C-0031", "%20"])
 def test_an_address_that_is_nearly_a_customers_forgets_nobody(asked, address):
     problem(asked.ask("DELETE", f"/v1/customers/{address}"), 404)
     assert asked.get("/v1/customers/C-0031").status_code == 200
