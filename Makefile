@@ -118,8 +118,8 @@ bench: $(TESTING)
 # What is too long for make test: kills at random, many cases against the description, an hour under load.
 soak: $(TESTING)
 	@$(RUN) pytest -m soak
-	@printf '%s\n' 0 1 2 3 4 5 6 7 8 9 | xargs -P 2 -I SEED \
-	    env TSUNAGI_CASES=2000 TSUNAGI_SEED=SEED $(RUN) pytest --quiet tests/service/test_openapi.py
+	@printf '%s\n' 0 1 2 3 4 5 6 7 8 9 | xargs -P 2 -I {} \
+	    env TSUNAGI_CASES=2000 TSUNAGI_SEED={} $(RUN) pytest --quiet tests/service/test_openapi.py
 	@$(RUN) benchmarks.soak --minutes 60
 
 clean:
