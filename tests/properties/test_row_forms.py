@@ -99,7 +99,7 @@ def test_what_is_no_row_is_a_problem_that_names_a_place(door, rows, which):
         _whole(row, result, which, 3)
 
 
-@given(st.lists(fitting(), min_size=1, max_size=3), st.lists(models, min_size=1, max_size=3))
+@given(st.lists(fitting(), min_size=1, max_size=3), st.lists(models, min_size=1, unique=True))
 @settings(max_examples=30)
 def test_several_models_answer_as_each_alone(door, rows, names):
     answers = door.body({"models": names, "customers": rows})["answers"]
