@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from serving.http import answers, cards, changed, listing, overviews, questions, reading, writing
-from serving.http.operations import Entered, Operation, Operations
+from serving.http.operations import Entered, Operation, Operations, path_of
 from serving.http.replies import JSON, Ask, Unchanged, bodiless, chosen, plain, refused, unchanged
 from serving.life.live import Live
 from serving.problem import Detail, Refusal
@@ -185,12 +185,6 @@ def _ask(request: Request, entered: Entered, raw: bytes) -> Ask:
     body: Any = questions.body(operation.body, raw) if operation.body else None
     headers, path = request.headers, path_of(request.scope)
     return Ask(operation, entered.parameters, query, body, raw, entered.owner, path, headers, media)
-
-
-def path_of(scope: Scope) -> str:
-    """The path as it was sent, still percent-encoded."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.partition(b"?")[0].decode("latin-1")
 
 
 def app(live: Live, clock: Callable[[], datetime] = _now, figures: Callable[[], bytes] | None = None) -> Api:

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from serving.config import Limits
 from serving.guards import safety
 from serving.guards.auth import key_of
-from serving.http.operations import Entered, Found, Operation, Operations
+from serving.http.operations import Entered, Found, Operation, Operations, path_of
 from serving.problem import MEDIA_TYPE, Problem, Refusal
 from serving.scores.turns import Turns
 
@@ -202,12 +202,6 @@ def _nothing(found: Found) -> Refusal:
         methods = found.methods + (("HEAD",) if "GET" in found.methods else ())
         return Refusal(405, "this address does not take this method", allow=", ".join(methods))
     return Refusal(404, "there is nothing at this address; GET /openapi.json says what there is")
-
-
-def path_of(scope: Request) -> str:
-    """The path as it was sent, still percent-encoded."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.partition(b"?")[0].decode("latin-1")
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

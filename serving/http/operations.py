@@ -1,10 +1,10 @@
 """What the HTTP doors offer, one row an operation: routing, scopes, checks, metrics, the OpenAPI page come from it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from pydantic import BaseModel
@@ -89,3 +89,9 @@ class Entered:
     parameters: dict[str, str]
     owner: str
     query: bytes = b""
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path of an ASGI request as it was sent, still percent-encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
