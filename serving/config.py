@@ -14,7 +14,8 @@ from serving import environment
 class Limits(Strict):
     """What one worker takes on. A request beyond a limit is answered with a 4xx or a 503, never dropped.
 
-    wait_seconds: a request for scores that would wait longer for its turn is refused, as is one over ``concurrency``.
+    wait_seconds: a request for scores that would wait longer for its turn is refused, as is one over ``concurrency``; a
+    burst may wait a few times as long (``serving.scores.turns``).
     """
 
     body_bytes: int = Field(default=2_000_000, ge=1_000)

@@ -90,7 +90,7 @@ def _now() -> datetime:
 
 
 class Api:
-    """Answers every operation but ``score``, which is the service's own. clock: the present as UTC without zone."""
+    """Answers every operation but ``score``, the worker's own. clock: the present as UTC without zone."""
 
     def __init__(self, live: Live, clock: Callable[[], datetime], figures: Callable[[], bytes] | None):
         self._live, self._clock, self._figures = live, clock, figures
@@ -129,9 +129,7 @@ class Api:
     async def _answer(self, request: Request) -> Response:
         entered = self._entered(request)
         operation = entered.operation
-        answer = self._answers.get(operation.name)
-        if answer is None:
-            raise Refusal(404, "there is nothing at this address")
+        answer = self._answers[operation.name]
         raw = await request.body() if operation.body else b""
         ask = _ask(request, entered, raw)
         if operation.name in AT_ONCE:
@@ -148,12 +146,9 @@ class Api:
         if isinstance(entered, Entered):
             return entered
         found = self._operations.find(request.method, path_of(request.scope))
-        if found.operation is not None:
-            return Entered(found.operation, found.parameters, "")
-        if found.methods:
-            methods = found.methods + (("HEAD",) if "GET" in found.methods else ())
-            raise Refusal(405, "this address does not take this method", allow=", ".join(methods))
-        raise Refusal(404, "there is nothing at this address")
+        if found.operation is None:
+            raise found.nothing()
+        return Entered(found.operation, found.parameters, "")
 
     def _ready(self, ask: Ask) -> Response:
         able, state = self._live.ready()

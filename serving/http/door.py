@@ -135,7 +135,7 @@ class Door:
         operation = found.operation
         owner = self._inside.enter(key_of(scope["headers"]), operation)
         if operation is None:
-            raise _nothing(found)
+            raise found.nothing()
         body = await self._body(Headers(scope=scope), receive) if operation.body is not None else b""
         if operation.name == "score":
             await reply.whole(200, "application/json", await self._inside.score(body, owner))
@@ -195,13 +195,6 @@ class Door:
         if more or len(body) > limit:
             raise Refusal(413, f"the body is over {limit:,} bytes; send fewer customers at a time")
         return body
-
-
-def _nothing(found: Found) -> Refusal:
-    if found.methods:
-        methods = found.methods + (("HEAD",) if "GET" in found.methods else ())
-        return Refusal(405, "this address does not take this method", allow=", ".join(methods))
-    return Refusal(404, "there is nothing at this address; GET /openapi.json says what there is")
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

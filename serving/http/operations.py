@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel
 
 from serving.guards.auth import Scope
+from serving.problem import Refusal
 
 PARAMETER = re.compile(r"{(\w+)}")
 
@@ -50,6 +51,13 @@ class Found:
     operation: Operation | None
     parameters: dict[str, str]
     methods: tuple[str, ...]
+
+    def nothing(self) -> Refusal:
+        """What is said where there is no operation: 404, or 405 with the methods that there are."""
+        if self.methods:
+            methods = self.methods + (("HEAD",) if "GET" in self.methods else ())
+            return Refusal(405, "this address does not take this method", allow=", ".join(methods))
+        return Refusal(404, "there is nothing at this address; GET /openapi.json says what there is")
 
 
 class Operations:

@@ -57,26 +57,53 @@ def test_between_two_turns_the_loop_comes_round_more_than_once_while_others_wait
     assert all(rounds.count(number) >= 2 for number in range(1, 4))
 
 
-def test_full_when_who_waits_will_wait_longer_than_the_patience():
-    done, clock, seen = [], Clock(), []
+def test_full_when_a_crowd_has_long_waited_and_who_comes_would_wait_longer_than_the_patience():
+    """Turns of 10 ms, a patience of 50 ms: at once 20 may come, among those who keep on coming 5."""
+    clock, waiting = Clock(), []
     turns = Turns(0.05, clock)
 
-    async def crowd(number):
+    async def walk():
+        await gathered(turns, *(work([], "", clock) for _ in range(200)))  # it learns that a turn takes 10 ms
+        found = [turns.full]
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(gathered(turns, *(work(done, "", clock) for _ in range(number))))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            seen.append(turns.full)
+            while not turns.full:
+                waiting.append(tasks.create_task(turns.through(work([], "", clock))))
+                await asyncio.sleep(0)
+            found.append(len(waiting) - sum(one.done() for one in waiting))
+            while turns.full:
+                await asyncio.sleep(0)
+            found.append(len(waiting) - sum(one.done() for one in waiting))
+        return [*found, turns.full]
+
+    empty, burst, crowd, after = asyncio.run(walk())
+    assert (empty, after) == (False, False)
+    assert 20 <= burst <= 22
+    assert 4 <= crowd <= 6
+
+
+def test_a_crowd_that_never_ends_waits_no_longer_than_the_patience():
+    """Turns of 2 ms, one comes each ms: half are refused, an accepted one waits little more than 50 ms."""
+    clock, waits, refused = Clock(), [], []
+    turns = Turns(0.05, clock)
+
+    async def one(came):
+        if turns.full:
+            refused.append(came)
+        else:
+            await turns.through(work([], "", clock, seconds=0.002))
+            waits.append((came, clock.now - came))
 
     async def walk():
-        await gathered(turns, *(work(done, "", clock) for _ in range(200)))  # it learns that a turn takes 10 ms
-        seen.append(turns.full)
-        await crowd(4)
-        await crowd(8)
-        seen.append(turns.full)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(8_000):
+                while clock.now < number / 1_000:
+                    await asyncio.sleep(0)
+                tasks.create_task(one(number / 1_000))
 
     asyncio.run(walk())
-    assert seen == [False, False, True, False]
+    assert 0.4 < len(refused) / 8_000 < 0.6
+    assert max(wait for came, wait in waits if came > 0.5) <= 0.06
+    assert max(wait for _, wait in waits) <= 0.2
 
 
 def test_a_pause_of_the_machine_does_not_turn_the_next_ones_away():
@@ -87,7 +114,7 @@ def test_a_pause_of_the_machine_does_not_turn_the_next_ones_away():
         await gathered(turns, *(work(done, "", clock, seconds=0.001) for _ in range(100)))
         await gathered(turns, work(done, "pause", clock, seconds=5.0))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(gathered(turns, *(work(done, "", clock, seconds=0.001) for _ in range(30))))
+            tasks.create_task(gathered(turns, *(work(done, "", clock, seconds=0.001) for _ in range(130))))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             seen.append(turns.full)
