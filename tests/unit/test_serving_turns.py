@@ -57,28 +57,30 @@ def test_between_two_turns_the_loop_comes_round_more_than_once_while_others_wait
     assert all(rounds.count(number) >= 2 for number in range(1, 4))
 
 
-def test_full_when_a_crowd_has_long_waited_and_who_comes_would_wait_longer_than_the_patience():
-    """Turns of 10 ms, a patience of 50 ms: at once 20 may come, among those who keep on coming 5."""
-    clock, waiting = Clock(), []
+def test_many_at_once_may_wait_four_times_the_patience_and_who_comes_after_them_only_once():
+    """Turns of 10 ms and a patience of 50 ms: of forty at once 21 are taken; then nobody, until five are left."""
+    clock, taken, refused, seen = Clock(), [], [], []
     turns = Turns(0.05, clock)
+
+    async def one():
+        if turns.full:
+            refused.append(clock.now)
+        else:
+            taken.append(clock.now)
+            await turns.through(work([], "", clock))
 
     async def walk():
         await gathered(turns, *(work([], "", clock) for _ in range(200)))  # it learns that a turn takes 10 ms
-        found = [turns.full]
-        async with asyncio.TaskGroup() as tasks:
-            while not turns.full:
-                waiting.append(tasks.create_task(turns.through(work([], "", clock))))
-                await asyncio.sleep(0)
-            found.append(len(waiting) - sum(one.done() for one in waiting))
-            while turns.full:
-                await asyncio.sleep(0)
-            found.append(len(waiting) - sum(one.done() for one in waiting))
-        return [*found, turns.full]
+        assert not turns.full
+        crowd, began = [asyncio.ensure_future(one()) for _ in range(40)], clock.now
+        while not all(one.done() for one in crowd):
+            await asyncio.sleep(0)
+            seen.append((round(100 * (clock.now - began)), turns.full))
 
-    empty, burst, crowd, after = asyncio.run(walk())
-    assert (empty, after) == (False, False)
-    assert 20 <= burst <= 22
-    assert 4 <= crowd <= 6
+    asyncio.run(walk())
+    assert (len(taken), len(refused)) == (21, 19)
+    turned_away = {done for done, full in seen if full}
+    assert turned_away == {0, *range(6, 16)}
 
 
 def test_a_crowd_that_never_ends_waits_no_longer_than_the_patience():
