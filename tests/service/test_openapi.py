@@ -5,6 +5,7 @@ every schema. They are the same in every run of one TSUNAGI_SEED (0 when it is n
 are best made in several runs, for all that were made are kept in memory.
 """
 
+import gc
 import os
 from collections import Counter, defaultdict
 from copy import deepcopy
@@ -76,6 +77,15 @@ def hinted():
 
 
 schema = schemathesis.openapi.from_dict(hinted(), config=SchemathesisConfig.from_dict(CONFIG))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rare_collections():
+    """What was made is kept, and to look through it for garbage again and again would take as long as making it."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 200)
+    yield
+    gc.set_threshold(*usual)
 
 
 @pytest.fixture(scope="module")
