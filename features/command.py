@@ -90,8 +90,8 @@ class Door:
             )
         except self.also as error:
             return _refuse(chosen, f"{type(error).__name__}: {str(error).splitlines()[0]}; {self.todo}")
-        except KeyboardInterrupt:
-            _refuse(chosen, "stopped; nothing half-made is kept")
+        except KeyboardInterrupt as stopped:
+            _refuse(chosen, str(stopped) or "stopped; nothing half-made is kept")
             return 128 + signal.SIGINT
         return code
 

@@ -48,7 +48,7 @@ def make(chosen: argparse.Namespace) -> Answer:
                 try:
                     made = daily.run(config, bundle, as_of, known, _now, witness=publishing)
                 except (daily.Refused, DataError) as refusal:
-                    if isinstance(refusal, DataError) and len(champions) == 1:
+                    if isinstance(refusal, DataError) and len(config.models) == 1:
                         raise
                     answer["refused"][model] = [str(problem) for problem in refusal.args]
                     for problem in refusal.args:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -41,11 +42,11 @@ def configured() -> ServingConfig:
     """
     try:
         path = environment.read().config
-        if path is None:
+        if path is None or path == Path():
             raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
         config = configs.load(path, ServingConfig)
     except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: TSUNAGI_CONFIG: {error}") from None
     with suppress(OSError):
         config.home.mkdir(parents=True, exist_ok=True)
     if not os.access(config.home, os.W_OK):
@@ -122,8 +123,9 @@ class Worker:
 
     def _rendered(self) -> bytes:
         served = {model: self.live.get(model) for model in self.config.models}
-        shown = [Shown(m, s.bundle.version, s.run.as_of, bool(s.stale)) for m, s in served.items() if s]
-        return self._metrics.render(now(), shown, stale=bool(self._guard.stale))
+        age = self.live.age_days
+        shown = [Shown(m, s.bundle.version, age(s), bool(s.stale)) for m, s in served.items() if s]
+        return self._metrics.render(shown, stale=bool(self._guard.stale))
 
 
 def _named(entered: Entered, asked: dict[str, str], body: bytes) -> list[str]:

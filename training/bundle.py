@@ -204,7 +204,8 @@ def _pointed(pointer: Path) -> dict:
         before = [str(sha256) for sha256 in content.get("before", [])]
         return {"sha256": str(content["sha256"]), "sequence": int(content["sequence"]), "before": before}
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{pointer.name}: damaged; remove it, then promote or train again") from None
+        todo = "put it back from a backup, or remove it, with what rollback knows, and promote or train again"
+        raise DataError(f"{pointer.name}: damaged; {todo}") from None
 
 
 def _pointer(home: Path, model: str) -> Path:

@@ -209,11 +209,11 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
         text = f"{busy}; the customer is left out from now on: type the same command again then"
         say(chosen, text)
         return REFUSED, {"error": text}
-    except DataError as error:
+    except (DataError, KeyboardInterrupt) as error:
         if customer.strip(BLANKS) not in erased.Erased.of(config.home):
             raise
-        more = "the customer is left out from now on, but not everything is removed: type the same command again then"
-        raise DataError(f"{error}; {more}") from None
+        more = "the customer is left out from now on, but not everything is removed: type the same command again"
+        raise type(error)(f"{error}; {more} then" if isinstance(error, DataError) else f"stopped; {more}") from None
     for line in receipt.lines(told):
         say(chosen, line)
     if told["status"] == "erased":

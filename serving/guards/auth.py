@@ -116,7 +116,7 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     bearer = ""
     for name, value in headers:
         if name == b"x-api-key" and value:
-            return value.decode("latin-1")
+            return value.strip().decode("latin-1")
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             bearer = value[7:].strip().decode("latin-1")
     return bearer

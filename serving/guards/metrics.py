@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,11 @@ DEAD = 0  # in place of a process id: what workers counted that are gone
 
 @dataclass(frozen=True)
 class Shown:
-    """A model as the answering worker serves it. as_of: of its list. stale: it is the last good one."""
+    """A model as the answering worker serves it. age_days: of its list. stale: it is the last good one."""
 
     model: str
     version: str
-    as_of: date | None
+    age_days: int | None
     stale: bool = False
 
 
@@ -89,11 +88,11 @@ class Metrics:
         for score in scores:
             observe(score)
 
-    def render(self, now: datetime, shown: Iterable[Shown], stale: bool = False) -> bytes:
-        """The page. now: UTC; stale: the keys may be old. Versions and ages are those of the answering worker."""
+    def render(self, shown: Iterable[Shown], stale: bool = False) -> bytes:
+        """The page. stale: the keys may be old. Versions and ages are those of the answering worker."""
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(self._folder))
-        registry.register(_State(now, tuple(shown), stale))
+        registry.register(_State(tuple(shown), stale))
         with _locked(self._folder, fcntl.LOCK_SH):
             return generate_latest(registry)
 
@@ -108,8 +107,8 @@ class Metrics:
 class _State:
     """What is true now rather than counted."""
 
-    def __init__(self, now: datetime, shown: tuple[Shown, ...], stale: bool):
-        self._now, self._shown, self._stale = now, shown, stale
+    def __init__(self, shown: tuple[Shown, ...], stale: bool):
+        self._shown, self._stale = shown, stale
 
     def collect(self) -> Iterator[Metric]:
         info = GaugeMetricFamily("tsunagi_model_info", "The model served.", labels=("model", "version"))
@@ -119,8 +118,8 @@ class _State:
         for one in self._shown:
             info.add_metric((one.model, one.version), 1)
             stale.add_metric((one.model,), float(one.stale))
-            if one.as_of is not None:
-                age.add_metric((one.model,), (self._now.date() - one.as_of).days)
+            if one.age_days is not None:
+                age.add_metric((one.model,), one.age_days)
         build = GaugeMetricFamily("tsunagi_build_info", "What runs.", labels=("version", "python"))
         build.add_metric((release(), sys.version.split()[0]), 1)
         yield from (info, age, stale, build)

@@ -75,6 +75,11 @@ class Live:
             raise Refusal(503, UNKNOWN, retry_after="5") from None
         return self._erased
 
+    def age_days(self, served: Served) -> int:
+        """From the list's as-of date to today in the zone of the data."""
+        today = self._clock().replace(tzinfo=UTC).astimezone(self.config.data.zone).date()
+        return (today - served.run.as_of).days
+
     def why_not(self) -> dict[str, str]:
         """Model -> why it cannot be served, in words; empty when every model is served."""
         return {model: own.why_not for model, own in self._watched().items() if own.served is None}
@@ -83,8 +88,6 @@ class Live:
         """Whether every model is served, and the state of each: ready, not_ready, or degraded where ``stale`` says why.
 
         reason: what concerns all of them; None when nothing does.
-
-        ``age_days``: from the list's as-of date to today in the zone of the data.
         """
         models = {model: self._state(own) for model, own in self._watched().items()}
         late = time.monotonic() - (self._looked or 0.0)
@@ -142,11 +145,10 @@ class Live:
         served, since = own.served, own.since
         if served is None:
             return {"status": "not_ready", "reason": own.why_not}
-        today = self._clock().replace(tzinfo=UTC).astimezone(self.config.data.zone).date()
         state = {
             "status": "degraded" if served.stale else "ready",
             "as_of": served.run.as_of.isoformat(),
-            "age_days": (today - served.run.as_of).days,
+            "age_days": self.age_days(served),
             "model_version": served.bundle.version,
             "stale": served.stale,
         }

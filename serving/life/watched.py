@@ -4,8 +4,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -26,7 +28,10 @@ from serving.stores.records import Run
 TRY_AGAIN_SECONDS = 10.0
 NO_LIST = "no list is published; type `python -m serving daily CONFIG`"
 NO_STORE = "the store cannot be read; is it there, and has `python -m serving daily` run?"
-NO_FILES = "its bundle or features cannot be loaded; run the daily job again"
+NO_FILES = (
+    "its bundle or its list's file cannot be loaded; the service's log names it: for a bundle train or promote again, "
+    "for a list run the daily job"
+)
 FAILED = "looking for what to serve failed; the service's log says how"
 
 
@@ -133,12 +138,24 @@ class Watched:
         return None
 
     def _choices(self, run: Run, champion: str | None) -> Iterator[tuple[Run, str]]:
-        """The list with the champion, with the last good bundle, with its own; then the last good list likewise."""
+        """The list with the champion, with the last good bundle, with its own; then the lists it can go on with."""
         last = self._good
-        for its in (run, last.run) if last and last.run.snapshot != run.snapshot else (run,):
+        for its in chain([run], self._older(run)):
             for sha256 in dict.fromkeys((champion, last.bundle if last else None, its.bundle)):
                 if sha256 is not None:
                     yield its, sha256
+
+    def _older(self, run: Run) -> Iterator[Run]:
+        """What there is when the newest list's file is damaged: the last good list; after a restart the one before."""
+        last = self._good
+        if last and last.run.snapshot != run.snapshot:
+            yield last.run
+        if self.served is not None:
+            return
+        with suppress(SQLAlchemyError, OSError), Session(self._engine, expire_on_commit=False) as session:
+            before = store.previous(session, run)
+            if before is not None and before.state == "published":
+                yield before
 
     def _loaded(self, run: Run, sha256: str) -> Served:
         """Loaded, verified and tried; what is served already is not loaded again."""

@@ -15,7 +15,7 @@ from features.facts import Facts
 from features.snapshot_config import SnapshotConfig
 from serving.config import ServingConfig
 from serving.lists import checks, retention, risk_list, today
-from serving.lists.making import Making, Refused, tidy
+from serving.lists.making import Making, Refused, fade, tidy
 from serving.lists.pieces import Crew
 from serving.lists.today import Known
 from serving.stores import records, store
@@ -46,19 +46,26 @@ class Outcome:
 
 
 def placed(config: ServingConfig) -> tuple[dict[str, Bundle], dict[str, str]]:
-    """The bundle of every model of the config that has one, and model -> what to do of the others.
+    """The bundle of every model of the config that has a sound one, and model -> what to do of the others.
 
-    Raises DataError when no model has one, or one is damaged.
+    Raises DataError when no model has one.
     """
-    folders = {model: bundles.champion(config.home, model) for model in config.models}
-    missing = {model: MISSING.format(model=model) for model, folder in folders.items() if folder is None}
-    if len(missing) == len(folders):
+    found, missing = dict[str, Bundle](), dict[str, str]()
+    for model in config.models:
+        try:
+            folder = bundles.champion(config.home, model)
+            if folder is None:
+                raise DataError(MISSING.format(model=model))
+            found[model] = bundles.load(folder)
+        except DataError as error:
+            missing[model] = str(error)
+    if not found:
         raise DataError("; ".join(missing.values()))
-    return {model: bundles.load(folder) for model, folder in folders.items() if folder is not None}, missing
+    return found, missing
 
 
 def champions(config: ServingConfig) -> dict[str, Bundle]:
-    """The bundle of every model of the config. Raises DataError naming those that have none yet."""
+    """The bundle of every model of the config. Raises DataError saying what is wrong with those that have none."""
     found, missing = placed(config)
     if missing:
         raise DataError("; ".join(missing.values()))
@@ -126,4 +133,5 @@ def run(
                 store.publish(session, entry, clock())
             paths = listed.write(crew, plan)
         retention.prune(session, clock(), config.keep_days, config.list_days)
+        fade(session, config.home)
         return Outcome(entry.model, as_of, entry.rows, entry.content, fresh, *paths)

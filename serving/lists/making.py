@@ -120,3 +120,13 @@ def tidy(session: Session, home: Path, model: str) -> None:
     for path in [*(home / "snapshots").glob("*"), *(home / "lists").glob(".*")]:
         if own.match(path.name) and path.name not in kept:
             path.unlink(missing_ok=True)
+
+
+def fade(session: Session, home: Path) -> None:
+    """Remove the files of lists that have lost their reasons in the store: they hold them too."""
+    served = good.named(home)
+    for run in store.faded(session):
+        for suffix in (".csv", ".json"):
+            (home / "lists" / f"{run.model}-{run.as_of}{suffix}").unlink(missing_ok=True)
+        if run.snapshot and run.snapshot not in served:
+            (home / "snapshots" / run.snapshot).unlink(missing_ok=True)

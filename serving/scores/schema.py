@@ -10,7 +10,7 @@ MOST_SCORES, MOST_EVENTS = 1_000, 20_000
 LARGEST = 1e12
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-MOMENT = "a date or time such as 2026-01-30, 2026-01-30T10:00:00+09:00 or, in the zone of the data, 2026-01-30T10:00:00"
+MOMENT = "a date or time such as 2026-01-30, 2026-01-30T10:00:00+09:00 or, in `naive_times`, 2026-01-30T10:00:00"
 _CLOCK = "[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?"
 
 Language = Literal["en", "ja"]

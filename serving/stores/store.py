@@ -162,6 +162,15 @@ def snapshots(session: Session, model: str) -> set[str]:
 
 
 @retried
+def faded(session: Session) -> list[Run]:
+    """The lists that have lost their reasons, or all."""
+    found = select(Run).join(Published, Published.run_id == Run.id).where(Run.state.in_(("thinned", "pruned")))
+    runs = list(session.scalars(found))
+    session.commit()
+    return runs
+
+
+@retried
 def before(session: Session, model: str, as_of: date) -> dict[str, float]:
     """customer_id -> score of the model's newest list older than ``as_of``; empty when there is none."""
     older = select(Published.run_id).where(Published.model == model, Published.as_of < as_of)

@@ -161,7 +161,8 @@ def ready(url):
     ("said", "line"),
     [
         ({}, "TSUNAGI_CONFIG is not set; set it to a serving.yaml"),
-        ({"TSUNAGI_CONFIG": "none.yaml"}, "error: none.yaml: cannot be read"),
+        ({"TSUNAGI_CONFIG": ""}, "TSUNAGI_CONFIG is not set; set it to a serving.yaml"),
+        ({"TSUNAGI_CONFIG": "none.yaml"}, "error: TSUNAGI_CONFIG: none.yaml: cannot be read"),
     ],
     ids=["no config", "no such config"],
 )

@@ -247,17 +247,42 @@ def test_a_list_is_entered_in_the_audit_log_before_it_is_published(world, monkey
     assert entered() == [("daily.publish", "churn", 58)] * 2
 
 
-def test_old_lists_are_thinned(world):
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("champion-{model}.json", "put it back from a backup"), ("bundles/{sha256}/manifest.json", "train again")],
+)
+def test_a_damaged_model_holds_up_no_other(world, monkeypatch, capsys, file, words):
+    plain = worlds.bundle().info
+    same = {name: getattr(plain, name) for name in ("outcome", "windows", "history_days", "timezone", "value")}
+    other = logistic_bundle(frame(600), model="upsell", population=plain.population, **same)
+    world.place(other)
+    (world.config.home / file.format(model="upsell", sha256=other.sha256)).write_text("{")
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--set", "models=[upsell,churn]", "--json")
+    answer = json.loads(out.splitlines()[-1])
+    assert code == 1 and [made["model"] for made in answer["lists"]] == ["churn"]
+    assert words in answer["refused"]["upsell"][0]
+    code, _, err = door(monkeypatch, capsys, "daily", world.path, "--set", "models=[upsell]")
+    assert code == 2 and words in err
+
+
+def test_old_lists_are_thinned_and_their_files_go(world):
     world.place(worlds.bundle())
     for as_of in (date(2026, 1, 18), worlds.LAST_WEEK, worlds.TODAY):
         world.publish(as_of)
     with world.session() as session:
         session.execute(update(records.Run).values(ended_at=worlds.NOON - timedelta(31)))
         session.commit()
+    strange = world.config.home / "lists" / "churn-2026-01-18.notes.csv"
+    strange.write_text("mine")
     world.publish()
     with world.session() as session:
         states = dict(session.execute(select(records.Run.as_of, records.Run.state)).all())
     assert states == {date(2026, 1, 18): "thinned", worlds.LAST_WEEK: "published", worlds.TODAY: "published"}
+    left = {path.name for folder in ("lists", "snapshots") for path in (world.config.home / folder).iterdir()}
+    assert strange.name in left
+    assert {name[6:16] for name in left - {strange.name}} == {str(worlds.LAST_WEEK), str(worlds.TODAY)}
+    again = world.publish(date(2026, 1, 18))
+    assert again.published and again.csv.exists() and again.json.exists()
 
 
 def test_what_the_store_of_activity_lacks_is_said(world, monkeypatch, capsys):

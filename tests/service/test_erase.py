@@ -225,6 +225,26 @@ def test_the_door_asks_for_yes_takes_the_id_from_a_pipe_and_says_what_stays(unre
     assert "nobody-ever" in erased.Erased.of(unregistered.config.home)
 
 
+def test_stopped_by_the_keyboard_it_says_what_is_done_and_what_is_not(unregistered, monkeypatch, capsys):
+    def typed(stopping):
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(*stopping, stop)
+            patch.setattr(sys, "argv", ["serving", "erase", str(unregistered.path), ID, "--yes", "--json"])
+            return serving.main(), json.loads(capsys.readouterr().out)["error"]
+
+    assert typed((erase.erased, "add")) == (130, "stopped; nothing half-made is kept")
+    assert ID in listed(unregistered)[0]
+    code, said = typed((erase, "_files"))
+    assert code == 130 and said == (
+        "stopped; the customer is left out from now on, but not everything is removed: type the same command again"
+    )
+    assert ID in erased.Erased.of(unregistered.config.home)
+    assert erase.erase(unregistered.config, ID, NOW)["status"] == "erased"
+
+
 def test_an_id_that_is_none_sets_nothing(unregistered):
     for wrong in ("", " \n", "x" * 256):
         with pytest.raises(ConfigError, match="1 to 255"):

@@ -293,6 +293,24 @@ def test_a_list_that_cannot_be_loaded_leaves_the_one_before(bare):
     assert own.get("churn").run.as_of == worlds.TODAY and own.get("churn").stale is None
 
 
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:99])])
+def test_after_a_restart_the_list_before_goes_on_where_the_newest_was_served_and_is_damaged(bare, harm):
+    bare.publish(worlds.LAST_WEEK)
+    bare.publish(worlds.TODAY)
+    with bare.session() as session:
+        path = bare.config.home / "snapshots" / store.published(session, "churn").snapshot
+    content = path.read_bytes()
+    assert looking(bare).get("churn").run.as_of == worlds.TODAY
+    path.rename(path.with_name("mapped"))
+    path.write_bytes(content)
+    harm(path)
+    restarted = looking(bare)
+    for one in (restarted, looking(bare)):
+        assert (one.get("churn").run.as_of, one.get("churn").stale) == (worlds.LAST_WEEK, "list_damaged")
+    path.write_bytes(content)
+    assert (restarted.get("churn").run.as_of, restarted.get("churn").stale) == (worlds.TODAY, None)
+
+
 def test_a_list_in_which_one_byte_is_wrong_is_not_served(bare):
     bare.publish(worlds.LAST_WEEK)
     own = looking(bare)
