@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -56,11 +57,16 @@ def configured() -> ServingConfig:
     return config
 
 
+# Scoring shares the interpreter with threads that read the store; to get it back it would wait the usual 5 ms.
+SWITCH_SECONDS = 0.0005
+
+
 class Worker:
     """Made once per process, after it was forked: it starts threads and opens files of its own."""
 
     def __init__(self, config: ServingConfig):
         logs.set_up()
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.config, self.limits = config, config.limits
         self.turns = Turns(self.limits.wait_seconds)
         self.live, self._audit = Live(config, now), Audit(config.home)

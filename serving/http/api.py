@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.http import answers, cards, changed, listing, overviews, questions, reading, writing
@@ -20,6 +20,7 @@ from serving.problem import Detail, Refusal
 from serving.scores import schema
 
 AT_ONCE = ("live", "ready")  # without a thread: all of them may be waiting for the store
+LISTS = 2  # how many pieces of lists are made at a time: they are long, and every one more takes its share from scoring
 CUSTOMER, LIST = "/v1/customers/{customer_id}", "/v1/risk-lists/{model}/{as_of}"
 LISTED, CARD = "/v1/risk-lists", "/v1/models/{model}/card"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -95,6 +96,7 @@ class Api:
     def __init__(self, live: Live, clock: Callable[[], datetime], figures: Callable[[], bytes] | None):
         self._live, self._clock, self._figures = live, clock, figures
         self._operations = Operations(OPERATIONS)
+        self._lists = asyncio.Semaphore(LISTS)
         self._answers: dict[str, Callable[[Ask], Response]] = {
             "live": lambda ask: PlainTextResponse("ok\n"),
             "ready": self._ready,
@@ -135,10 +137,26 @@ class Api:
         if operation.name in AT_ONCE:
             return answer(ask)
         try:
-            return await asyncio.to_thread(answer, ask)
+            if operation.name != "list":
+                return await asyncio.to_thread(answer, ask)
+            async with self._lists:
+                response = await asyncio.to_thread(answer, ask)
+            if isinstance(response, StreamingResponse):
+                response.body_iterator = self._piecewise(aiter(response.body_iterator))
+            return response
         except SQLAlchemyError as error:
             log.error("%s while answering %s", type(error).__name__, operation.name)
             raise Refusal(503, "the store cannot be read now; try again soon", retry_after="5") from None
+
+    async def _piecewise(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same pieces, with others let in between."""
+        while True:
+            async with self._lists:
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+            yield piece
 
     def _entered(self, request: Request) -> Entered:
         """What the door found; without a door it is found here. Raises Refusal: 404, 405."""

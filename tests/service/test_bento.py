@@ -164,7 +164,7 @@ def ready(url):
         ({"TSUNAGI_CONFIG": ""}, "TSUNAGI_CONFIG is not set; set it to a serving.yaml"),
         ({"TSUNAGI_CONFIG": "none.yaml"}, "error: TSUNAGI_CONFIG: none.yaml: cannot be read"),
     ],
-    ids=["no config", "no such config"],
+    ids=["no config", "an empty one", "no such config"],
 )
 def test_without_a_config_it_ends_with_one_line(bento, folder, said, line):
     command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", "0"]

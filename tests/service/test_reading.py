@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import threading
+import time
 import zipfile
 from dataclasses import dataclass
 from datetime import date
@@ -580,6 +581,31 @@ def test_who_is_ready_but_does_not_know_who_was_erased_says_so(own):
     (own.world.config.home / erased.NAME).write_text("{")
     (error,) = problem(reader_of(own.world).get("/readyz"), 503)["errors"]
     assert "erased.json" in error["message"]
+
+
+def test_many_who_read_whole_lists_get_them_and_few_pieces_are_made_at_a_time(own, monkeypatch):
+    """Threads that make pieces of lists take their time from scoring."""
+    monkeypatch.setattr(listing, "PIECE", 10)
+    plain, making, most = store.page, [], []
+
+    def slowly(*given, **named):
+        making.append(1)
+        most.append(len(making))
+        time.sleep(0.005)
+        found = plain(*given, **named)
+        making.pop()
+        return found
+
+    async def all_at_once():
+        transport = httpx.ASGITransport(app=own.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            forms = ("text/csv", "application/json") * 4
+            return await asyncio.gather(*(client.get(LATEST, headers={"accept": form}) for form in forms))
+
+    expected = own.get(LATEST, accept="text/csv").content, own.get(LATEST).content
+    monkeypatch.setattr(store, "page", slowly)
+    assert [answer.content for answer in asyncio.run(all_at_once())] == [*expected] * 4
+    assert max(most) == api.LISTS and len(most) > 8 * 4
 
 
 def test_a_list_that_is_pruned_while_it_is_read_ends_as_no_whole_list(own, monkeypatch):
