@@ -43,8 +43,11 @@ def configured() -> ServingConfig:
     """
     try:
         path = environment.read().config
-        if path is None or path == Path():
-            raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    if path is None or path == Path():
+        raise SystemExit("TSUNAGI_CONFIG is not set; set it to a serving.yaml, such as configs/saas/serving.yaml")
+    try:
         config = configs.load(path, ServingConfig)
     except InputError as error:
         raise SystemExit(f"error: TSUNAGI_CONFIG: {error}") from None

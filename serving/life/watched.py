@@ -152,10 +152,11 @@ class Watched:
             yield last.run
         if self.served is not None:
             return
+        before = None
         with suppress(SQLAlchemyError, OSError), Session(self._engine, expire_on_commit=False) as session:
             before = store.previous(session, run)
-            if before is not None and before.state == "published":
-                yield before
+        if before is not None and before.state == "published":
+            yield before
 
     def _loaded(self, run: Run, sha256: str) -> Served:
         """Loaded, verified and tried; what is served already is not loaded again."""
