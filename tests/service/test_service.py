@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -394,7 +395,7 @@ def test_a_start_that_fails_is_told_and_not_tried_again_at_once(monkeypatch, cap
 
     monkeypatch.setattr(hosted, "configured", lambda: None)
     monkeypatch.setattr(hosted, "Worker", failing)
-    monkeypatch.setattr(hosted.time, "sleep", slept.append)
+    monkeypatch.setattr(hosted, "time", SimpleNamespace(sleep=slept.append))
     with caplog.at_level("ERROR"), pytest.raises(OSError, match=SECRET):
         hosted.worker.__wrapped__()
     assert slept == [hosted.START_AGAIN_SECONDS]

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,7 +70,7 @@ def serving(*script):
 def waits(monkeypatch):
     """How long the client would have waited; it does not."""
     seconds = []
-    monkeypatch.setattr(clients.time, "sleep", seconds.append)
+    monkeypatch.setattr(clients, "time", SimpleNamespace(sleep=seconds.append))  # threads of others go on sleeping
     return seconds
 
 
