@@ -94,7 +94,7 @@ serve: $(READY)
 	@test -d workspace/$(DATA)/bundles || { \
 	    echo 'Nothing to serve yet: make demo$(if $(filter saas,$(DATA)),, DATA=$(DATA)) comes first.' >&2; exit 2; }
 	@$(RUN) serving keys create $(CONFIGS)/serving.yaml --name demo --replace --port $(PORT)
-	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT) --timeout-graceful-shutdown 10
+	@TSUNAGI_CONFIG=$(CONFIGS)/serving.yaml exec $(BIN)/bentoml serve serving.service:Tsunagi --host 127.0.0.1 --port $(PORT) --timeout-keep-alive 75 --timeout-graceful-shutdown 10
 
 test: $(TESTING)
 	@$(BIN)/ruff check

@@ -215,6 +215,15 @@ def test_the_variables_of_the_units_and_the_container_are_known():
         assert set(re.findall(r"TSUNAGI_[A-Z]+", (ROOT / "deploy" / name).read_text())) <= known, name
 
 
+def test_wherever_it_is_started_idle_connections_are_kept_longer_than_by_the_proxy_of_the_docs():
+    """The other way round a request that comes just as the service closes its connection would be lost."""
+    (proxy,) = re.findall(r"keepalive_timeout (\d+)s", (ROOT / "docs/operations.md").read_text())
+    for name in ("Makefile", "deploy/Containerfile", "deploy/tsunagi.service", "docs/deploy.md"):
+        text = re.sub(r'[",]', "", (ROOT / name).read_text())
+        started = re.findall(r"bentoml serve \S+ --.*", text)
+        assert started and all(int(line.partition("--timeout-keep-alive ")[2].split()[0]) > int(proxy) for line in started)
+
+
 def test_the_container_copies_what_there_is_and_all_that_is_installed():
     text = (ROOT / "deploy" / "Containerfile").read_text()
     copied = [word for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for word in line.split()]
