@@ -221,7 +221,9 @@ def test_wherever_it_is_started_idle_connections_are_kept_longer_than_by_the_pro
     for name in ("Makefile", "deploy/Containerfile", "deploy/tsunagi.service", "docs/deploy.md"):
         text = re.sub(r'[",]', "", (ROOT / name).read_text())
         started = re.findall(r"bentoml serve \S+ --.*", text)
-        assert started and all(int(line.partition("--timeout-keep-alive ")[2].split()[0]) > int(proxy) for line in started)
+        assert started and all(
+            int(line.partition("--timeout-keep-alive ")[2].split()[0]) > int(proxy) for line in started
+        )
 
 
 def test_the_container_copies_what_there_is_and_all_that_is_installed():
