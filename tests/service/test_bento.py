@@ -215,7 +215,7 @@ def test_the_variables_of_the_units_and_the_container_are_known():
         assert set(re.findall(r"TSUNAGI_[A-Z]+", (ROOT / "deploy" / name).read_text())) <= known, name
 
 
-def test_wherever_it_is_started_idle_connections_are_kept_longer_than_by_the_proxy_of_the_docs():
+def test_as_deployed_idle_connections_are_kept_longer_than_by_the_proxy_of_the_docs():
     """The other way round a request that comes just as the service closes its connection would be lost."""
     (proxy,) = re.findall(r"keepalive_timeout (\d+)s", (ROOT / "docs/operations.md").read_text())
     for name in ("Makefile", "deploy/Containerfile", "deploy/tsunagi.service", "docs/deploy.md"):
