@@ -100,7 +100,7 @@ SIGNS = {1: "+", -1: "−", 0: ""}
 BY_NAME = {measure.name: measure for measure in (*MEASURES, *CUSTOMER_MEASURES)}
 _OF_USERS = ("distinct", "new_users", "key_user_quiet")
 _OWN = {
-    "tenure_days": ("tenure", {"en": "Time as a customer", "ja": "契約期間"}),
+    "tenure_days": ("tenure", {"en": "Time as a customer", "ja": "利用期間"}),
     "days_to_renewal": ("renewal", {"en": "Renewal", "ja": "契約更新"}),
     "value": ("subscription_value", {"en": "Subscription value", "ja": "契約金額"}),
     "seats_used": ("seats_used", {"en": "Share of seats used", "ja": "利用された席の割合"}),

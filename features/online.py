@@ -139,7 +139,7 @@ def table(rows: Sequence[Mapping[str, Any]], spec: Stream, data: Data) -> pa.Tab
     for place, row in enumerate(rows):
         if row.keys() != set(wanted):
             raise DataError(
-                f"event {place}: each has {', '.join(wanted)}, no more and no less; null where there is none"
+                f"event [{place}]: each has {', '.join(wanted)}, no more and no less; null where there is none"
             )
     made = dict[str, pa.Array]()
     for role in wanted:
@@ -167,7 +167,7 @@ def _instants(texts: Sequence[str | None], data: Data) -> pa.Array:
         try:
             moment = datetime.fromisoformat(text.upper())
         except ValueError:
-            raise DataError(f"event {place}: no such day or time; write 2026-01-30 or 2026-01-30T10:00:00Z") from None
+            raise DataError(f"event [{place}]: no such day or time; write 2026-01-30 or 2026-01-30T10:00:00Z") from None
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         found[place] = (aware - EPOCH) // MICROSECOND
         if moment.tzinfo is None:

@@ -57,7 +57,7 @@ def make(chosen: argparse.Namespace) -> Answer:
                 answer["lists"].append(vars(made))
                 state = "published" if made.published else "unchanged"
                 behind = (config.data.today() - made.as_of).days
-                if behind > daily.FRESH_DAYS:
+                if as_of is None and behind > daily.FRESH_DAYS:
                     say(chosen, f"{model}: the newest row of the tables is {behind} days old")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
     except (daily.Busy, store.Busy) as busy:
@@ -74,10 +74,12 @@ def show(chosen: argparse.Namespace) -> Answer:
     with Session(_store(config)) as session:
         run = store.published(session, chosen.model, as_of)
         if run is None:
-            when = as_of or "any date"
+            if chosen.model not in config.models:
+                raise DataError(f"{chosen.model}: no such model, and no list of it; models: {', '.join(config.models)}")
+            day = f" --as-of {as_of}" if as_of else ""
             raise DataError(
-                f"no list of {chosen.model} for {when}; models: {', '.join(config.models)}; "
-                f"type `python -m serving daily {chosen.config}` first"
+                f"no list of {chosen.model} for {as_of or 'any date'}; "
+                f"type `python -m serving daily {chosen.config}{day}` first"
             )
         rows = list(risk_list.told(run, store.listed(session, run.id, chosen.top), lang))
         about = risk_list.about(run, lang) | {"customers": run.rows}

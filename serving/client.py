@@ -97,7 +97,8 @@ class Client:
     ) -> Iterator[answers.Row]:
         """The rows of a list, read page by page; all are of the list the first page was of.
 
-        filters: owner, band, segment, stage, action, min_value, sort, lang. Raises Problem, Unreachable.
+        filters: owner, band, segment, stage, action, min_value, sort, lang; None is no filter. Raises Problem,
+        Unreachable.
         """
         path, cursor = f"/v1/risk-lists/{quote(model, safe='')}/{as_of}", None
         while True:
@@ -137,7 +138,8 @@ class Client:
         return self._post(answers.Acted, "/v1/actions", body, once or str(uuid.uuid4()))
 
     def _get(self, answer: type[A], path: str, **query: Any) -> A:
-        return answer.model_validate_json(self._sent(Request(f"{self._url}{path}?{urlencode(query)}")))
+        asked = {name: value for name, value in query.items() if value is not None}
+        return answer.model_validate_json(self._sent(Request(f"{self._url}{path}?{urlencode(asked)}")))
 
     def _post(self, answer: type[A], path: str, body: Mapping[str, Any], once: str | None = None) -> A:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()

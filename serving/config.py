@@ -45,6 +45,8 @@ class ServingConfig(Strict):
         if store is not None and not environment.possible(store):
             shown = "is no address of a store; write sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
             raise PydanticCustomError(SECRET, shown)
+        if store is not None and environment.driverless(store):
+            raise PydanticCustomError(SECRET, environment.NO_DRIVER)
         if store is not None and (make_url(store).password or "password" in make_url(store).query):
             raise PydanticCustomError(SECRET, "holds a password; put the whole address into the variable TSUNAGI_STORE")
         return store

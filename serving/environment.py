@@ -3,6 +3,7 @@
 import tomllib
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -14,6 +15,7 @@ from features.errors import ConfigError
 
 STORES = {"sqlite", "postgresql+psycopg"}
 ADDRESS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, with %40 for an @ in the password"
+NO_DRIVER = "is a PostgreSQL, whose driver is not installed; type pip install -c constraints.txt -e '.[postgres]' first"
 
 
 class Environment(BaseSettings):
@@ -29,6 +31,8 @@ class Environment(BaseSettings):
     def _address(cls, store: SecretStr | None) -> SecretStr | None:
         if store is not None and not possible(store.get_secret_value()):
             raise ValueError(f"is no address of a store; {ADDRESS}")
+        if store is not None and driverless(store.get_secret_value()):
+            raise ValueError(NO_DRIVER)
         return store
 
 
@@ -54,6 +58,11 @@ def possible(address: str) -> bool:
     if url.drivername == "sqlite":
         return bool(url.database) and url.database != ":memory:" and not url.query
     return url.drivername in STORES and "@" not in (url.host or "") and (url.port is None or 0 < url.port < 65_536)
+
+
+def driverless(address: str) -> bool:
+    """Whether a possible address needs a driver that is not there."""
+    return make_url(address).drivername != "sqlite" and find_spec("psycopg") is None
 
 
 @cache

@@ -8,8 +8,10 @@ service declares here is what BentoML's tools and clients read, and calls the sa
 
 import gc
 import logging
+import os
 import time
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -65,8 +67,13 @@ class Doors:
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Once, before any worker: without a config each of them would end, and be started again, for ever."""
+        """Once, before any worker: without a config each of them would end, and be started again, for ever.
+
+        The workers of a Bento move to its source: for them the paths count from here all the same.
+        """
         configured()
+        for variable, usual in (("TSUNAGI_CONFIG", ""), ("TSUNAGI_WORKSPACE", "workspace")):
+            os.environ[variable] = str(Path(os.environ.get(variable) or usual).absolute())
 
     @bentoml.api(route="/score")
     async def score(self, request: dict[str, Any], /) -> dict[str, Any]:

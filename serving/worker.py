@@ -113,12 +113,21 @@ class Worker:
         name = entered.operation.name
         if name in QUIET:
             return
-        if name == "erasure" and refused in (409, 503):  # the customer is left out by then; the rest waits
-            name, refused = "erasure.unfinished", None
         asked = dict(parse_qsl(entered.query.decode("latin-1")))
+        customers = _named(entered, asked, body)
+        if name == "erasure" and refused in (409, 503) and self._left_out(customers):  # the rest of it waits
+            name, refused = "erasure.unfinished", None
         model = entered.parameters.get("model") or asked.get("model")
         known = model if model in self.config.models else None
-        self._audit.write(now(), entered.owner, name, known, _named(entered, asked, body), refused=refused)
+        self._audit.write(now(), entered.owner, name, known, customers, refused=refused)
+
+    def _left_out(self, customers: Iterable[str]) -> bool:
+        """Whether a tombstone stands; not known counts as no."""
+        try:
+            erased = self.live.erased()
+        except problem.Refusal:
+            return False
+        return any(customer in erased for customer in customers)
 
     def ended(self, operation: str, method: str, status: int, seconds: float, owner: str | None) -> None:
         """Count an answer; a line in the log when it is an error."""

@@ -156,6 +156,7 @@ def rollback(chosen: argparse.Namespace) -> Answer:
 
     config = load(chosen.config, TrainConfig, chosen.set)
     home, name = workspace(config.data), champions.name(config)
+    tracking.versions(home, name)  # first, so that nothing changes where the registry does not answer
     bundle = give_back(home, config.model)
     registered = champions.registered(home, name, bundle)
     if registered:

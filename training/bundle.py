@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -135,8 +136,9 @@ def load(folder: Path) -> Bundle:
 def place(folder: Path, home: Path, model: str, data: str = "") -> str:
     """Put a bundle where the service reads it and make it the champion of ``model``; returns its SHA-256.
 
-    The copy is verified before ``champion-<model>.json`` is atomically replaced; ``sequence`` only rises. data: name
-    of the data set it is to be served on, where it is known. Raises DataError for a bundle of another one.
+    The copy is verified before ``champion-<model>.json`` is atomically replaced; ``sequence`` only rises, and begins
+    with the clock, so that a file made anew is newer than the one removed. data: name of the data set it is to be
+    served on, where it is known. Raises DataError for a bundle of another one.
     """
     bundle = load(folder)
     if bundle.info.model != model:
@@ -152,7 +154,8 @@ def place(folder: Path, home: Path, model: str, data: str = "") -> str:
         if not target.exists():
             _write({path.name: path.read_bytes() for path in folder.iterdir()}, target)
         load(target)
-        old: dict = _pointed(pointer) if pointer.exists() else {"sha256": bundle.sha256, "sequence": 0, "before": []}
+        first = {"sha256": bundle.sha256, "sequence": time.time_ns() // 1_000_000, "before": []}
+        old: dict = _pointed(pointer) if pointer.exists() else first
         before = old["before"] if old["sha256"] == bundle.sha256 else [*old["before"], old["sha256"]]
         _point(pointer, {"sha256": bundle.sha256, "model": model, "sequence": old["sequence"] + 1, "before": before})
     return bundle.sha256

@@ -55,7 +55,8 @@ def record(
 ) -> Record:
     """Log one training and, when ``folder``/bundle exists, register it as ``name``.
 
-    The run of ``mlflow run`` (MLFLOW_RUN_ID) is reused with its own store; MLFLOW_TRACKING_URI is respected.
+    MLFLOW_TRACKING_URI is respected, and the run of ``mlflow run`` (MLFLOW_RUN_ID) reused with its store, where
+    somebody named one; else all goes to the workspace, and the run that ``mlflow run`` began elsewhere stays empty.
     ``series`` run over the test folds. The files of ``folder`` are kept with the run. Raises NoRegistry; nothing is
     registered then, for the version comes last.
     """
@@ -230,6 +231,9 @@ def _mlflow(home: Path, name: str | None) -> Iterator[None]:
 
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
+        if os.environ.get("MLFLOW_RUN_ID") and os.environ.get("MLFLOW_TRACKING_URI") in _unnamed():
+            for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+                os.environ.pop(variable, None)
         server = os.environ.get("MLFLOW_TRACKING_URI")
         try:
             if not os.environ.get("MLFLOW_RUN_ID"):
@@ -238,6 +242,14 @@ def _mlflow(home: Path, name: str | None) -> Iterator[None]:
         finally:
             if server is None:  # set_tracking_uri writes it, and the next workspace must not inherit it
                 os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _unnamed() -> tuple[str, ...]:
+    """The stores, in the current folder, that ``mlflow run`` passes on where nobody named one."""
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH, DEFAULT_TRACKING_URI
+
+    files = Path(DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).absolute()
+    return DEFAULT_TRACKING_URI, str(files), files.as_uri()
 
 
 def _reach(home: Path, name: str | None) -> None:

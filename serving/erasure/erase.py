@@ -132,7 +132,9 @@ def _store(own: Receipt, config: ServingConfig, customer: str, alias: str) -> No
 
 def _moved(own: Receipt, session: Session, folder: Path, customer: str, alias: str) -> Iterator[tuple[str, str]]:
     """The feature files of lists that hold the customer, each with the new one beside it."""
-    for name in session.scalars(select(Run.snapshot).distinct().order_by(Run.snapshot)).all():
+    names = session.scalars(select(Run.snapshot).distinct().order_by(Run.snapshot)).all()
+    session.commit()  # an open transaction would lock writers out while the files are read
+    for name in names:
         path = folder / name
         rows = forget.holds(path, customer) if name and path.is_file() else 0
         if rows:

@@ -128,11 +128,11 @@ class Pen:
             written = os.write(self._lines, line)
             if written < len(line):
                 raise OSError("no space is left")
+            os.pwrite(self._head, b"%010d %b\n" % (self._number, sealed.encode()), 0)
         except OSError:
             os.ftruncate(self._lines, self._size)
             raise
         self.hash, self._size = sealed, self._size + written
-        os.pwrite(self._head, b"%010d %b\n" % (self._number, sealed.encode()), 0)
         self._number += 1
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -118,8 +119,15 @@ def _entries(chosen: argparse.Namespace, home: Path) -> Answer:
 def operator(home: Path) -> Iterator[Callable[..., None]]:
     """Gives what enters in the audit log what the command line does: ``Audit.write`` but for the owner.
 
-    Raises DataError when that cannot be written.
+    Raises DataError when that cannot be written, or would be a file that the service cannot read.
     """
+    owner = (home / "audit").stat().st_uid if (home / "audit").is_dir() else os.geteuid()
+    if owner != os.geteuid():
+        raise DataError(
+            f"{home / 'audit'} belongs to the user with the number {owner}, who could not write there any more; type "
+            f"the command as that user: sudo -u '#{owner}' "
+            "--preserve-env=TSUNAGI_WORKSPACE,TSUNAGI_STORE,MLFLOW_TRACKING_URI"
+        )
     log = Audit(home)
 
     def enter(now: datetime, action: str, **more: Any) -> None:

@@ -35,7 +35,7 @@ def place(of: Sequence[Any], text: str | None, form: Any = list[Any]) -> Any:
         raise _foreign()
     try:
         return TypeAdapter(form).validate_python(json.loads(whole[CHECK:]))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _foreign() from None
 
 

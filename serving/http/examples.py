@@ -159,7 +159,7 @@ ANSWERS: dict[str, Json] = {
         "limits": ["Points say what a behaviour is linked with in the model, not what causes the outcome."],
     },
     "limits": {
-        **{"body_bytes": 2_000_000, "body_seconds": 10.0, "handler_seconds": 30.0, "concurrency": 64},
+        **{"body_bytes": 2_000_000, "body_seconds": 10.0, "handler_seconds": 30.0, "concurrency": 128},
         **{
             "wait_seconds": 0.06,
             "rows_per_call": 1000,
@@ -175,7 +175,7 @@ ANSWERS: dict[str, Json] = {
 }
 TEXTS = {
     ("live", "text/plain"): "ok\n",
-    ("metrics", "text/plain"): '# TYPE tsunagi_model_age_days gauge\ntsunagi_model_age_days{model="churn"} 1\n',
+    ("metrics", "text/plain"): '# TYPE tsunagi_data_age_days gauge\ntsunagi_data_age_days{model="churn"} 1\n',
     ("list", "text/csv"): "rank,customer_id,name,score\r\n4,A-000001,株式会社さくら,0.31\r\n",
 }
 DETAILS = {

@@ -56,7 +56,7 @@ def _entry(run: Run) -> dict[str, Any]:
     head = {name: getattr(run, name) for name in names}
     days = {"start": run.horizon_start.isoformat(), "end": run.horizon_end.isoformat()}
     when = f"{run.ended_at.isoformat()}Z" if run.ended_at else None
-    kept = {"published_at": when, "rows_kept": run.state != "pruned", "reasons_kept": run.state == "published"}
+    kept = {"published_at": when, "rows_kept": run.state != "pruned", "reasons_kept": risk_list.reasons_kept(run)}
     return {**head, "as_of": run.as_of.isoformat(), "model_version": run.version, "horizon": days, **kept}
 
 
@@ -152,7 +152,7 @@ class Pages:
         run, falling = self._run.id, self._asked.sort.startswith("-")
         with Session(self._live.engine, expire_on_commit=False) as session:
             found = store.page(session, run, self._filters, self._sort, limit, after=after, descending=falling)
-            if session.scalar(select(Run.state).where(Run.id == run)) == "pruned":
+            if session.scalar(select(Run.state).where(Run.id == run)) in ("pruned", "removed"):
                 raise Refusal(410, GONE)
             return found
 
@@ -179,7 +179,7 @@ def _suffix(media: str) -> str:
 
 
 def _json(run: Run, pieces: Iterator[list[Score]], following: str | None, lang: Any) -> Iterator[bytes]:
-    head = {**risk_list.about(run, lang), "reasons_kept": run.state == "published", "next": following, "rows": []}
+    head = {**risk_list.about(run, lang), "reasons_kept": risk_list.reasons_kept(run), "next": following, "rows": []}
     yield orjson.dumps(head).removesuffix(b"]}")
     begun = False
     for piece in pieces:

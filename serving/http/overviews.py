@@ -91,4 +91,4 @@ class Description(RootModel[dict[str, Any]]):
 class Receipt(BaseModel):
     """What was removed, where, with hashes; the customer's id is not in it."""
 
-    status: Literal["erased", "already_erased", "nothing_found", "unfinished"]
+    status: Literal["erased", "already_erased", "nothing_found"]

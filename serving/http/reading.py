@@ -75,7 +75,7 @@ def history(live: Live, ask: Ask) -> Response:
 def _entry(run: Run, row: Score, lang: Any, limit: int) -> dict[str, Any]:
     """One published score. Its reasons are null where they were removed to save room."""
     (told,) = risk_list.told(run, [row], lang, limit)
-    kept = {"reasons": told["reasons"] if row.families else None}
+    kept = {"reasons": told["reasons"] if row.families and risk_list.reasons_kept(run) else None}
     return {**_head(run), **{name: told[name] for name in PAST}, "reference": run.reference, **kept}
 
 

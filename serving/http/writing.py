@@ -20,6 +20,8 @@ from serving.stores.records import LeftOut, Published, Score
 
 KEY, KEY_FORM = "idempotency-key", re.compile(r"[!-~]{1,255}")
 PATIENCE = 5.0
+UNFINISHED = "the erasure could not be finished; ask again and it goes on"
+UNWRITTEN = "the store cannot be written now; try again soon"
 FAST_CLOCK = timedelta(minutes=5)
 Made = tuple[int, dict[str, Any]]
 
@@ -83,25 +85,28 @@ def actions(live: Live, ask: Ask) -> Response:
 
 def erasure(live: Live, ask: Ask, now: datetime) -> Response:
     """Forget a customer everywhere; answers with the receipt."""
-    from serving.erasure import erase
+    from serving.erasure import erase, receipt
     from serving.lists import daily
 
     try:
-        return plain(erase.erase(live.config, known_id(ask), now))
+        told = erase.erase(live.config, known_id(ask), now)
     except daily.Busy:
         detail = "the customer is left out from now on; a daily job is running: ask again when it has ended"
         raise Refusal(409, detail, retry_after="30") from None
     except (OSError, InputError):
-        raise Refusal(503, "the erasure could not be finished; ask again and it goes on", retry_after="30") from None
+        raise Refusal(503, UNFINISHED, retry_after="30") from None
+    if told["status"] == receipt.UNFINISHED:
+        raise Refusal(503, f"{UNFINISHED}: the registry did not answer", retry_after="30")
+    return plain(told)
 
 
 def _once(live: Live, ask: Ask, now: datetime, write: Callable[[Session], Made]) -> Response:
-    """Write; with an idempotency key only once, however often it is sent."""
+    """Write; with an idempotency key only once, however often it is sent. Without one nothing is tried twice."""
     key = ask.headers.get(KEY)
     if key is not None and not KEY_FORM.fullmatch(key):
         message = "1 to 255 visible ASCII characters"
         raise Refusal(422, "the header Idempotency-Key does not fit", [Detail(KEY, message)])
-    with database.patient(live.engine, PATIENCE) as session:
+    with database.patient(live.engine, PATIENCE if key else 0.0) as session:
         if key is None:
             database.writing(session)
             status, content = write(session)
@@ -112,6 +117,8 @@ def _once(live: Live, ask: Ask, now: datetime, write: Callable[[Session], Made])
             kept = journal.once(session, now, ask.owner, key, digest, write)
         except journal.Reused:
             raise Refusal(409, "this Idempotency-Key came before with another request; take a new one") from None
+        except InputError:
+            raise Refusal(503, UNWRITTEN, retry_after="5") from None
     headers = {"idempotent-replay": "true"} if kept.replayed else None
     return plain(kept.answer, headers, kept.status)
 

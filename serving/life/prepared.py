@@ -68,7 +68,7 @@ class Prepared:
         """A row of the matrix: categories as codes; None is null, or a category the model does not know."""
         row: list[Any] = [values[name] for name in self.names]
         for place, codes in self._codes:
-            row[place] = codes.get(str(row[place]))
+            row[place] = codes.get(row[place])
         return row
 
     def follows(self, name: str) -> str | None:

@@ -111,8 +111,13 @@ class Watched:
         seen, found = (run.id, run.content, run.snapshot, self._mark(run), champion, sequence), self.served
         if seen != self._seen or (self._problem is not None and time.monotonic() >= self._again):
             self._seen, self._kept = seen, False
-            found = self._attempt(run, champion, sequence) or self.served
-            self._again = time.monotonic() + TRY_AGAIN_SECONDS
+            try:
+                found = self._attempt(run, champion, sequence) or self.served
+            except Exception:
+                self._problem = "look_failed"  # until it is tried again; ``failed`` tells it
+                raise
+            finally:
+                self._again = time.monotonic() + TRY_AGAIN_SECONDS
         if self._good is not None and found is not None and not self._kept:
             self._kept = self._keep(self._good)
         return found

@@ -103,7 +103,8 @@ def run(
     batch: int = store.BATCH,
     witness: Callable[[records.Run], None] = lambda entry: None,
 ) -> Outcome:
-    """Make and publish one model's list, inside ``alone``. ``as_of`` None: the newest date the data allow.
+    """Make and publish one model's list, inside ``alone`` and ``store.alone``. ``as_of`` None: the newest date the
+    data allow.
 
     clock: gives the present as UTC without zone, for the ledger only. witness: told of a new list before it is
     published; what it raises stops that. Raises Refused when a check says no.
@@ -112,7 +113,7 @@ def run(
     newest = today.newest(made_by, known)
     as_of = as_of or newest
     engine = store.connect(config.store_url)
-    with store.alone(engine), store.patient(engine) as session:
+    with store.patient(engine) as session:
         store.clean(session, clock())
         tidy(session, config.home, bundle.info.model)
         own, entry = today.of(bundle, made_by, known, as_of), risk_list.entry(bundle, as_of, clock())

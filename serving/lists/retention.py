@@ -19,7 +19,7 @@ def prune(session: Session, now: datetime, days: int = 30, list_days: int = 400)
 
     ``days`` after it was published a list is thinned: its rows stay, their reasons go. After ``list_days`` it is
     pruned: its rows go too, and whoever asks for it must be told so, as the ledger and the pointer stay. The newest two
-    of each model are kept whole. The rows of lists that were replaced go after ``days``, and the answers kept for
+    of each model are kept whole. The rows of lists that were replaced go ``days`` after that, and the answers kept for
     idempotency keys. What is to go is said first, so that no reader takes a part for the whole; what a kill left
     is finished by the next call.
     """
@@ -31,14 +31,13 @@ def prune(session: Session, now: datetime, days: int = 30, list_days: int = 400)
     for run_id, state, very_old in session.execute(old).all():
         session.commit()
         if state == "replaced":
-            remove(session, run_id)
             done["replaced"] += _now(session, run_id, "removed")
         elif state in ("published", "thinned") and very_old:
             done["pruned"] += _now(session, run_id, "pruned")
         elif state == "published":
             done["thinned"] += _now(session, run_id, "thinned")
     rows = exists().where(Score.run_id == Run.id) | exists().where(LeftOut.run_id == Run.id)
-    for run_id in session.scalars(select(Run.id).where(Run.state == "pruned", rows)).all():
+    for run_id in session.scalars(select(Run.id).where(Run.state.in_(("pruned", "removed")), rows)).all():
         remove(session, run_id)
     for run_id in session.scalars(select(Run.id).where(Run.state == "thinned")).all():
         _thin(session, run_id)

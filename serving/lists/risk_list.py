@@ -88,11 +88,16 @@ def features(run: Run) -> dict[str, Feature]:
     return {column["name"]: Feature(**column) for column in run.features}
 
 
+def reasons_kept(run: Run) -> bool:
+    """Whether rows have reasons to tell; those still there while they are being removed are told no more."""
+    return run.state not in ("thinned", "pruned")
+
+
 def told(
     run: Run, scores: Iterable[Score | SimpleNamespace], lang: Language, limit: int = REASONS
 ) -> Iterator[dict[str, Any]]:
     """Rows of a list in words."""
-    known, said = features(run), sentences.words(lang)
+    known, said, limit = features(run), sentences.words(lang), limit if reasons_kept(run) else 0
     for row in scores:
         yield {
             **{name: getattr(row, name) for name in FIELDS},

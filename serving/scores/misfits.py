@@ -24,7 +24,7 @@ def of(model: Prepared, customer: Customer, path: str, hints: Iterator[int]) -> 
         if column is None:
             near = difflib.get_close_matches(name[:100], model.columns, 1) if next(hints, None) is not None else []
             hint = f"; the nearest name is {near[0]}" if near else ""
-            yield Detail(path, f"entry {place} is no feature of this model{hint}")
+            yield Detail(path, f"entry {place}, counted from 1, is no feature of {model.served.run.model}{hint}")
             continue
         if model.follows(name) in customer.events:
             yield Detail(path, f"{name} follows from the events that are given; leave it out of changes")

@@ -107,7 +107,8 @@ def _one_ready(live: Live, name: str) -> tuple[Served, Prepared]:
     try:
         return served, prepared(served, live.config.data)
     except InputError:
-        raise Refusal(503, f"{name} is not ready: data.yaml does not fit it any more; train again") from None
+        why = "data.yaml does not fit it any more; whoever runs the service must train it again"
+        raise Refusal(503, f"{name} is not ready: {why}", retry_after="60") from None
 
 
 def _asked(

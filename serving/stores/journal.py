@@ -1,7 +1,7 @@
 """What people write about customers, each write once; and how everything about one customer is removed."""
 
 import hashlib
-import re
+import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from serving.stores.database import is_sqlite, json_text, retried, writing
-from serving.stores.records import Action, Contact, LeftOut, Replay, Score
+from features.errors import DataError
+from serving.stores.database import is_sqlite, retried, writing
+from serving.stores.records import Action, Base, Contact, LeftOut, Replay, Score
 
 AT_ONCE = 10_000
 Write = Callable[[Session], tuple[int, dict[str, Any]]]
@@ -166,36 +167,44 @@ def forget_replays(session: Session, before: datetime) -> int:
 def erase(session: Session, customer_id: str) -> dict[str, int]:
     """Remove everything about one customer; table -> rows removed. The caller commits, and ``scrub``s.
 
-    An answer kept for an idempotency key goes when it names the customer; a write repeated after that is a new write.
-    Whoever is writing is waited for, and whoever comes later waits, as SQLite always has it.
+    An answer kept for an idempotency key goes when it is about the customer; a write repeated after that is a new
+    write. Whoever is writing is waited for, and whoever comes later waits, as SQLite always has it.
     """
     removed = {}
     connection = session.connection()
     if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql("LOCK TABLE replays, contacts, actions IN SHARE ROW EXCLUSIVE MODE")
-    for table in (Score, LeftOut, Contact, Action):
-        doomed = delete(table).where(table.customer_id == customer_id)
-        removed[table.__tablename__] = session.connection().execute(doomed).rowcount
-    named = re.compile(rf"(?<!\w){re.escape(json_text(customer_id)[1:-1])}(?!\w)")
-    kept = [row for row in session.scalars(select(Replay)) if named.search(json_text(row.answer))]
-    for row in kept:
-        session.delete(row)
-    session.flush()
-    return {**removed, Replay.__tablename__: len(kept)}
+    whose: dict[type[Base], Any] = {table: table.customer_id for table in (Score, LeftOut, Contact, Action)}
+    whose[Replay] = Replay.answer["customer_id"].as_string()
+    for table, owner in whose.items():
+        removed[table.__tablename__] = connection.execute(delete(table).where(owner == customer_id)).rowcount
+    return removed
 
 
 def scrub(engine: Engine) -> None:
     """Give back the space of what was deleted, so that its bytes go too. Nobody can write to SQLite meanwhile.
 
     SQLite overwrites what it deletes, and this removes copies that moving pages left. PostgreSQL's log and
-    backups are beyond it.
+    backups are beyond it. Raises DataError when SQLite has no room for its copy or waits too long for others.
     """
     if is_sqlite(engine):
         with closing(engine.raw_connection()) as connection:
-            connection.cursor().execute("VACUUM")
+            try:
+                connection.cursor().execute("VACUUM")
+            except sqlite3.Error as error:
+                raise DataError(
+                    f"store: what was deleted could not be overwritten ({error}); that takes room for a second copy of "
+                    "the file, also where SQLITE_TMPDIR says, and a moment without other users; type the same command "
+                    "again"
+                ) from None
     else:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as server:
-            server.exec_driver_sql("VACUUM scores, left_out, contacts, actions, replays")
+            server.exec_driver_sql("SET statement_timeout = 0")
+            try:
+                server.exec_driver_sql("VACUUM scores, left_out, contacts, actions, replays")
+            finally:
+                server.invalidate()  # the next one has its limit again
 
 
 def _some(customers: Collection[str]) -> Iterator[list[str]]:

@@ -101,7 +101,7 @@ def publish(session: Session, run: Run, now: datetime) -> None:
         if pointer is None:
             session.add(Published(model=run.model, as_of=run.as_of, run_id=run.id))
         else:
-            session.execute(update(Run).where(Run.id == pointer.run_id).values(state="replaced"))
+            session.execute(update(Run).where(Run.id == pointer.run_id).values(state="replaced", ended_at=now))
             pointer.run_id = run.id
         run.state, run.ended_at = "published", now
     session.commit()

@@ -27,6 +27,7 @@ from serving.guards import audit, trail
 from serving.lists import checks, daily, pieces, risk_list, scoring
 from serving.lists.rows import Rows
 from serving.stores import good, records, store
+from tests.service import databases
 from tests.service import world as worlds
 from tests.service.world import World
 from tests.unit.bundles import frame, logistic_bundle, rule_bundle
@@ -399,6 +400,28 @@ def test_bad_input_is_one_clear_message(world, monkeypatch, capsys, arguments, m
     code, _, err = door(monkeypatch, capsys, *(world.path if part == "CONFIG" else part for part in arguments))
     assert code == 2 and message in err
     assert not (world.config.home / "lists").exists()
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_the_command_publishes_on_either_database_and_typed_again_changes_nothing(world, monkeypatch, capsys, kind):
+    world = databases.placed(world, kind)
+    engine = store.connect(world.config.store_url)
+    code, out, err = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY)
+    assert code == 0 and "published" in out and "days old" not in out, out + err
+    if kind == "postgres":
+        with store.alone(engine):
+            code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY)
+        assert code == 1 and "another daily job is running" in out
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY)
+    assert code == 0 and "unchanged" in out
+
+
+def test_a_list_that_is_not_there_says_how_to_make_it(world, monkeypatch, capsys):
+    world.publish()
+    code, _, err = door(monkeypatch, capsys, "list", world.path, "nobody")
+    assert code == 2 and "nobody: no such model" in err and "models: churn" in err
+    code, _, err = door(monkeypatch, capsys, "list", world.path, "churn", "--as-of", "2026-01-15")
+    assert code == 2 and f"python -m serving daily {world.path} --as-of 2026-01-15" in err
 
 
 def test_a_second_job_says_so(world, monkeypatch, capsys):

@@ -308,5 +308,11 @@ def test_the_service_scores_nobody_who_refused_or_was_erased_and_erases_when_ask
             assert statuses(service, other) == [("opted_out", True)] * 3
         acts = [(one["action"], one.get("refused")) for one in trail.entries(world.config.home, other)]
         assert acts[-3:] == [("erasure", None), ("erasure.unfinished", None), ("score", None)]
+        third = next(one for one in listed(world)[0] if one not in (ID, other))
+        (world.config.home / "erased.json").write_text("damaged")
+        failed = httpx.delete(f"{service.url}/v1/customers/{third}", headers={"x-api-key": key}, timeout=60)
+        assert failed.status_code == 503 and failed.headers["retry-after"]
+        acts = [(one["action"], one.get("refused")) for one in trail.entries(world.config.home, third)]
+        assert acts == [("erasure", None), ("erasure", 503)]  # no tombstone: nothing was begun
         text = service.log.read_text()
         assert not any(mark in text for mark in canary.MARKS)

@@ -3,8 +3,10 @@
 import json
 import resource
 import shutil
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import delete
@@ -149,6 +151,22 @@ def test_the_thread_takes_over_by_itself_and_outlives_any_error(world, monkeypat
     assert told(caplog, "RuntimeError") == 1 and "private words" not in caplog.text
 
 
+def test_a_take_over_that_failed_in_no_foreseen_way_is_tried_again(world, monkeypatch):
+    monkeypatch.setattr(watched, "TRY_AGAIN_SECONDS", 60.0)
+    own = looking(world)
+    first = own.get("churn").bundle.version
+    fresh = placed(world, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(watched, "tried", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        at_once = own.get("churn")
+    for found in (at_once, own.get("churn")):  # the second look comes before its time
+        assert (found.bundle.version, found.stale) == (first, "look_failed")
+    later = time.monotonic() + watched.TRY_AGAIN_SECONDS
+    monkeypatch.setattr(watched, "time", SimpleNamespace(monotonic=lambda: later))
+    found = own.get("churn")
+    assert (found.bundle.version, found.stale) == (fresh.version, None)
+
+
 def until(true):
     """Waits for what the thread does; a test that hangs here has failed."""
     from threading import Event
@@ -230,7 +248,8 @@ def test_an_ungraded_or_foreign_champion_is_not_served(world, change):
     folder = world.config.home / "bundles" / fresh.sha256
     save(fresh, folder)
     pointer = world.config.home / "champion-churn.json"
-    pointer.write_text(json.dumps({"sha256": fresh.sha256, "sequence": 99, "before": []}))
+    later = json.loads(pointer.read_text())["sequence"] + 1
+    pointer.write_text(json.dumps({"sha256": fresh.sha256, "sequence": later, "before": []}))
     found = own.get("churn")
     assert (found.bundle.version, found.stale) == (before, "champion_refused")
 
@@ -265,6 +284,16 @@ def test_once_its_file_is_removed_the_champion_may_be_placed_anew(world):
     assert own.get("churn").stale is None
     fresh = placed(world, 3)
     assert own.get("churn").bundle.version == fresh.version
+
+
+def test_a_champion_placed_anew_while_nobody_looked_is_served_after_the_restart(world):
+    for seed in (1, 2):
+        placed(world, seed)
+    assert looking(world).get("churn").stale is None
+    (world.config.home / "champion-churn.json").unlink()
+    fresh = placed(world, 3)
+    found = looking(world).get("churn")
+    assert (found.bundle.version, found.stale) == (fresh.version, None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": "x"}', '{"sha256": "x", "sequence": null}', "\ud7ff"])

@@ -407,7 +407,7 @@ def test_a_spreadsheet_has_typed_cells_and_nothing_active(reader):
     response = reader.get(f"{LATEST}?format=xlsx&lang=ja&sort=-score")
     assert response.headers["content-disposition"] == 'attachment; filename="churn-2026-02-01.xlsx"'
     (title, _, head, *rows), parts = sheet_of(response)
-    assert "解約リスト" in title["A"][1] and 'state="frozen"' in parts["xl/worksheets/sheet1.xml"]
+    assert "解約予測リスト" in title["A"][1] and 'state="frozen"' in parts["xl/worksheets/sheet1.xml"]
     assert not any("<f>" in text or "hyperlink" in text for text in parts.values())
     place = {cell[1]: column for column, cell in head.items()}
     listed = reader.rows("sort=-score&lang=ja")

@@ -1,20 +1,22 @@
 """What the team writes over HTTP: each write once, in its own name; and a customer who is forgotten."""
 
 import asyncio
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier, Thread
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from features import erased
 from serving.erasure import erase
 from serving.http import api, writing
 from serving.http.operations import Entered, Operations
 from serving.life.live import Live
-from serving.stores import journal
+from serving.stores import database, journal, store
 from serving.stores.records import Action, Contact, Replay, Score
 from tests.service import databases
 from tests.service import world as worlds
@@ -42,7 +44,8 @@ class Asked:
     """The app of a world, and its tables."""
 
     def __init__(self, world):
-        self.world, self._app = world, Door(api.app(Live(world.config), lambda: worlds.NOON))
+        self.world, self.live = world, Live(world.config)
+        self._app = Door(api.app(self.live, lambda: worlds.NOON))
 
     def ask(self, method, path, **more):
         async def asked():
@@ -287,6 +290,46 @@ def test_of_whoever_has_a_tombstone_nothing_is_told_or_kept_though_the_erasure_i
             path.write_bytes(kept[path]) if path in kept else path.unlink()
 
 
+@pytest.mark.parametrize("key", [None, "outage"])
+@pytest.mark.parametrize(("path", "body", "table"), [("/v1/contacts", CALL, Contact), ("/v1/actions", DONE, Action)])
+def test_a_write_without_the_store_is_503_and_made_once_when_it_is_back(asked, monkeypatch, path, body, table, key):
+    monkeypatch.setattr(writing, "PATIENCE", 0.3)
+    engine = asked.live.engine
+
+    def gone(dialect, *_):
+        raise dialect.loaded_dbapi.OperationalError("gone")
+
+    event.listen(engine, "do_connect", gone)
+    engine.dispose()
+    try:
+        said = asked.post(path, body, key)
+    finally:
+        event.remove(engine, "do_connect", gone)
+    assert "try again" in problem(said, 503)["detail"] and said.headers["retry-after"] == "5"
+    assert asked.count(table) == asked.count(Replay) == 0
+    assert asked.post(path, body, key).status_code == 201
+    assert asked.count(table) == 1
+
+
+def test_an_action_without_a_key_keeps_others_from_writing_until_it_is_made(asked, monkeypatch):
+    """What SQLite locked at the beginning stays locked: a reader that turns writer would be refused at once."""
+    plain, others = store.row, []
+
+    def looked(*given):
+        found = plain(*given)
+        if database.is_sqlite(asked.live.engine):
+            with closing(sqlite3.connect(asked.world.config.home / "serving.db", timeout=0)) as other:
+                try:
+                    other.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    others.append(str(error))
+        return found
+
+    monkeypatch.setattr(store, "row", looked)
+    assert asked.post("/v1/actions", DONE).status_code == 201
+    assert others == ["database is locked"] * database.is_sqlite(asked.live.engine)
+
+
 def test_whoever_is_erased_while_a_contact_is_written_is_not_in_it(asked, monkeypatch):
     """The contact is written, but not yet for all to see, when the erasure begins."""
     plain, threads, ended = journal.add_contact, [], []
@@ -320,6 +363,17 @@ def test_whoever_is_erased_just_before_a_contact_is_kept_has_none(asked, monkeyp
     assert asked.post("/v1/contacts", {**CALL, "customer_id": "C-0034"}).status_code == 201
     threads[0].join()
     assert ended[0]["status"] == "erased" and asked.count(Contact) == 0
+
+
+def test_an_erasure_that_waits_for_its_registry_is_no_200(asked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said = asked.ask("DELETE", "/v1/customers/C-0031")
+    assert "ask again" in problem(said, 503)["detail"] and said.headers["retry-after"] and "C-0031" not in said.text
+    problem(asked.get("/v1/customers/C-0031"), 404)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    done = asked.ask("DELETE", "/v1/customers/C-0031")
+    assert done.status_code == 200 and done.json()["status"] == "erased"
 
 
 def test_a_customer_is_forgotten_everywhere(asked):

@@ -61,8 +61,9 @@ class World:
 
     def publish(self, as_of: date | None = TODAY, model: str = "churn", batch: int = store.BATCH) -> daily.Outcome:
         """Run the daily job for one model and date; None is the newest date the data allow."""
-        with daily.alone(self.config.home):
-            store.migrate(store.connect(self.config.store_url))
+        engine = store.connect(self.config.store_url)
+        with daily.alone(self.config.home), store.alone(engine):
+            store.migrate(engine)
             known = facts.read(self.config.data)
             return daily.run(self.config, daily.champions(self.config)[model], as_of, known, lambda: NOON, batch)
 

@@ -13,6 +13,7 @@ import pytest
 
 from serving import client as clients
 from serving.client import Client, Problem, Unreachable
+from serving.http import examples
 
 PROBLEM = {"type": "about:blank", "title": "x", "status": 422, "detail": "does not fit", "errors": [
     {"path": "customers[0]", "message": "an unknown key"}]}  # fmt: skip
@@ -161,3 +162,9 @@ def test_ids_keep_their_slashes_and_spaces():
 def test_it_needs_nothing_but_pydantic():
     code = "import sys, serving.client; print({'numpy', 'yaml', 'orjson', 'sqlalchemy', 'features'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_filter_that_is_none_is_not_sent():
+    with serving((200, {}, {**examples.ANSWERS["list"], "rows": [], "next": None})) as (url, asked):
+        assert list(Client(url, "k").risk_list("churn", owner=None, band="high")) == []
+    assert "owner" not in asked[0][1] and "band=high" in asked[0][1]

@@ -1,5 +1,7 @@
 """What stands outside the YAML, and the secret that may not stand inside it."""
 
+import sys
+
 import pytest
 
 from features import config as configs
@@ -73,6 +75,17 @@ def test_another_database_is_refused_at_both_places(config, monkeypatch, store):
     monkeypatch.setenv("TSUNAGI_STORE", store)
     with pytest.raises(ConfigError, match=r"^TSUNAGI_STORE: "):
         environment.read()
+
+
+def test_a_database_without_its_driver_is_said_at_both_places(config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match="driver is not installed"):
+        configs.load(config, ServingConfig, ["store=postgresql+psycopg://db.internal/scores"])
+    assert configs.load(config, ServingConfig).store_url.startswith("sqlite")
+    monkeypatch.setenv("TSUNAGI_STORE", ADDRESS)
+    with pytest.raises(ConfigError, match=r"^TSUNAGI_STORE: .*\[postgres\]") as refused:
+        environment.read()
+    assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("workers", ["0", "65", "two", "1.5"])

@@ -1,12 +1,15 @@
 """What people write, each write once, and the erasure of one customer, on both databases."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import date, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
+from features.errors import DataError
 from serving.stores import database, journal, records, store
 from tests.service import databases
 from tests.unit.test_serving_store import row, run
@@ -163,10 +166,9 @@ def filled(engine):
             contact(session, customer_id, note=f"about {customer_id}")
             action(session, customer_id)
         answers = {
-            "exact": {"customer_id": SECRET},
-            "path": {"at": f"/v1/customers/{SECRET}/contacts/1"},
-            "other": {"customer_id": f"{SECRET}y"},
-            "deep": {"a": [{"b": SECRET}]},
+            "exact": {"id": 1, "customer_id": SECRET},
+            "longer": {"id": 2, "customer_id": f"{SECRET}-2"},
+            "noted": {"id": 3, "customer_id": "A-1", "note": f"as {SECRET} said"},
         }
         for key, answer in answers.items():
             journal.remember(session, NOW, "crm", key, DIGEST, 201, answer)
@@ -176,7 +178,7 @@ def filled(engine):
 def test_erasing_a_customer_removes_every_row_and_nobody_elses(engine):
     filled(engine)
     with Session(engine) as session:
-        removed = {"scores": 1, "left_out": 1, "contacts": 2, "actions": 2, "replays": 3}
+        removed = {"scores": 1, "left_out": 1, "contacts": 2, "actions": 2, "replays": 1}
         assert journal.erase(session, SECRET) == removed
         session.rollback()
         assert journal.erase(session, SECRET) == removed
@@ -184,10 +186,37 @@ def test_erasing_a_customer_removes_every_row_and_nobody_elses(engine):
         assert journal.erase(session, SECRET) == dict.fromkeys(removed, 0)
         assert set(session.scalars(select(records.Score.customer_id))) == {f"{SECRET}y", "A-1"}
         assert set(session.scalars(select(records.LeftOut.customer_id))) == {f"0{SECRET}"}
-        assert set(session.scalars(select(records.Replay.key))) == {"other"}
+        assert set(session.scalars(select(records.Replay.key))) == {"longer", "noted"}
         assert {one.customer_id for one in journal.contacts(session)} == {"A-1"}
     journal.scrub(engine)
     assert counted(engine) == 1
+
+
+@pytest.mark.parametrize("customer_id", ["17", "2026", "A", "顧客", 'a"b\\c', "null", "%", "_"])
+def test_an_answer_goes_only_with_the_customer_it_is_about(engine, customer_id):
+    other = {"id": 17, "customer_id": "A-2026", "at": "2026-01-30", "note": None}
+    others = [other, {"customer_id": f"{customer_id}-1"}]
+    with Session(engine) as session:
+        for number, answer in enumerate([{"customer_id": customer_id}, *others]):
+            journal.remember(session, NOW, "crm", f"k{number}", DIGEST, 201, answer)
+        assert journal.erase(session, customer_id)["replays"] == 1
+        assert set(session.scalars(select(records.Replay.key))) == {"k1", "k2"}
+        session.rollback()
+
+
+def test_a_scrub_that_cannot_be_made_is_one_sentence_and_one_that_can_leaves_the_limits(engine):
+    with Session(engine) as session:
+        if not database.is_sqlite(engine):
+            journal.scrub(engine)
+            assert session.connection().exec_driver_sql("SHOW statement_timeout").scalar() == "1min"
+            return
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
+    engine.dispose()
+    with closing(sqlite3.connect(engine.url.database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DataError, match=r"could not be overwritten .*type the same command again"):
+            journal.scrub(engine)
+    journal.scrub(engine)
 
 
 def test_after_the_scrub_sqlite_holds_no_byte_of_the_erased(tmp_path):

@@ -1,6 +1,7 @@
 """The commands about keys and the audit log, as a person or a script types them."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -105,6 +106,16 @@ def test_a_key_that_cannot_be_written_down_is_not_made(run, world):
     code, out, error = run("keys", "create", "--name", "crm")
     assert code == 2 and "the audit log cannot be written" in error and "tsu_" not in out
     assert answered(run, "keys", "list")[1] == {"keys": []}
+
+
+def test_whoever_would_lock_the_service_out_of_its_audit_log_is_stopped(run, world, monkeypatch):
+    assert run("keys", "create", "--name", "crm")[0] == 0
+    before = {path.name: path.read_bytes() for path in (world.config.home / "audit").iterdir()}
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    code, out, error = run("keys", "create", "--name", "other")
+    assert code == 2 and "belongs to" in error and "sudo -u" in error and "tsu_" not in out
+    assert {path.name: path.read_bytes() for path in (world.config.home / "audit").iterdir()} == before
 
 
 def test_a_customer_s_entries_are_found_by_id(run, world):

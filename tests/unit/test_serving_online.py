@@ -17,7 +17,7 @@ from features.calendar import day_of, number
 from features.errors import DataError
 from serving.http import cards
 from serving.life.live import Live
-from serving.life.prepared import prepared
+from serving.life.prepared import Prepared, prepared
 from serving.lists import risk_list
 from serving.problem import Refusal, read, refuse_repeats
 from serving.scores import misfits, online, schema, turns
@@ -319,6 +319,24 @@ def test_nothing_served_is_a_503(door, monkeypatch):
     monkeypatch.setattr(door.live, "get", lambda model: None)
     problem = door.refused({"model": "churn", "customers": [ROW]})
     assert problem.status == 503 and "retry-after" in problem.headers
+
+
+def test_a_model_that_the_data_no_longer_fit_is_a_503_that_says_when_to_come_back(door, monkeypatch):
+    def unfit(*_):
+        raise DataError("data.yaml does not fit the model any more")
+
+    monkeypatch.setattr(online, "prepared", unfit)
+    problem = door.refused({"model": "churn", "customers": [ROW]})
+    assert problem.status == 503 and "retry-after" in problem.headers and "train it again" in problem.detail
+
+
+def test_a_null_is_no_category_even_where_one_is_called_none(door, monkeypatch):
+    served = door.live.get("churn")
+    place, column = next((n, one) for n, one in enumerate(served.bundle.info.features) if one["kind"] == "category")
+    monkeypatch.setitem(column, "categories", ["None", *column["categories"][1:]])
+    model = Prepared(served, door.world.config.data)
+    assert model.cells(dict.fromkeys(model.names))[place] is None
+    assert model.cells(dict.fromkeys(model.names) | {column["name"]: "None"})[place] == 0.0
 
 
 def test_a_long_answer_lets_others_in_and_is_the_same(door):

@@ -1,5 +1,7 @@
 """The parts of the reading door alone: cursors, values of queries, what is accepted, the description and its examples."""
 
+import base64
+import hashlib
 import json
 from datetime import date
 from urllib.parse import urlencode
@@ -47,6 +49,13 @@ def test_a_cursor_made_by_a_forger_is_refused_too(place):
         cursor.place(["actions"], cursor.cursor(["actions"], [*place, "x"]), tuple[cursor.Id])
     with pytest.raises(Refusal):
         cursor.place(["list"], cursor.cursor(["list"], place), tuple[cursor.Id, listing.Sorted, str])
+
+
+def test_a_cursor_nested_deeper_than_python_reads_is_refused():
+    text = "[" * 1_400
+    check = hashlib.sha256(json.dumps([["lists"], text]).encode()).hexdigest()[: cursor.CHECK]
+    with pytest.raises(Refusal, match="the cursor does not belong"):
+        cursor.place(["lists"], base64.urlsafe_b64encode((check + text).encode()).decode().rstrip("="))
 
 
 @pytest.mark.parametrize("raw", [b"owner=%E9", b"owner=\xe9", b"%FF=1"])

@@ -229,7 +229,7 @@ SAID = [
         None,
         {"spike": -2.25},
         "Logins in the last 7 days: 2.2 standard deviations below the usual week.",
-        "直近7日間のログインは、普段の週を標準偏差の2.2倍下回っています。",
+        "直近7日間のログインは、普段の週より少なく、その差は普段のばらつき（標準偏差）の2.2倍です。",
     ),
     (
         "spike",
@@ -265,7 +265,7 @@ SAID = [
         None,
         {"tenure_days": 1200},
         "A customer for 1,200 days.",
-        "取引開始から1,200日経過しています。",
+        "利用開始から1,200日経過しています。",
     ),
 ]
 
@@ -450,19 +450,19 @@ def test_the_course_of_the_weeks(measure, facts, english, japanese):
             "key_user_quiet",
             {"key_user_quiet": 12, "recency": 12},
             "Logins: the most active user was last seen 12 days ago.",
-            "最もログインの多いユーザーの最後の記録は12日前です。",
+            "ログインのあった日が最も多いユーザーの最後の記録は12日前です。",
         ),
         (
             "key_user_quiet",
             {"key_user_quiet": 30, "recency": 2},
             "Logins: the most active user was last seen 30 days ago, others 2 days ago.",
-            "最もログインの多いユーザーの最後の記録は30日前で、ほかのユーザーの最後の記録は2日前です。",
+            "ログインのあった日が最も多いユーザーの最後の記録は30日前で、ほかのユーザーの最後の記録は2日前です。",
         ),
         (
             "key_user_quiet",
             {"key_user_quiet": 1, "recency": 1},
             "Logins: the most active user was last seen the day before this list.",
-            "最もログインの多いユーザーの最後の記録はリスト基準日の前日です。",
+            "ログインのあった日が最も多いユーザーの最後の記録はリスト基準日の前日です。",
         ),
         (
             "key_user_quiet",
@@ -519,8 +519,8 @@ COMPARED = [
     ),
     (
         ("sum", {"sum": 7102.4, **trend(3, 1)}),
-        "Logins totalled 7,102 in the last 28 days (3 of them, against 1 in the 28 days before).",
-        "直近28日間のログインの合計は7,102（3回）で、その前の28日間は1回でした。",
+        "Logins: 3 in the last 28 days (7,102 in all), against 1 in the 28 days before.",
+        "直近28日間のログインは3回（合計7,102）で、その前の28日間は1回でした。",
     ),
     (
         ("mean", {"mean": 0.22, "longest": 0.61, "longest_days": 90}),
@@ -669,16 +669,16 @@ def row(*points, change=None, low=None, high=None, risks=None):
 
 def test_the_title_names_the_model_in_the_readers_language(capsys):
     assert printed(capsys, "en").startswith("Churn as of 2026-01-01: 1,205 customers")
-    assert printed(capsys, "ja").startswith("解約リスト 2026-01-01時点：対象顧客1,205件")
-    assert printed(capsys, "ja", model="upsell").startswith("追加購入リスト")
+    assert printed(capsys, "ja").startswith("解約予測リスト 2026-01-01時点：対象顧客1,205件")
+    assert printed(capsys, "ja", model="upsell").startswith("追加購入予測リスト")
     assert printed(capsys, "en", model="win-back").startswith("Win-back as of")
-    assert printed(capsys, "ja", model="win-back").startswith("win-backリスト")
+    assert printed(capsys, "ja", model="win-back").startswith("win-back予測リスト")
 
 
 def test_the_table_says_how_it_is_ranked_and_what_its_columns_mean(capsys):
     english, japanese = printed(capsys, "en", row(0.1)), printed(capsys, "ja", row(0.1))
     assert "Customers to contact come first" in english and "Value: score × amount" in english
-    assert "連絡する顧客" in japanese and "見込み額：スコア×金額" in japanese
+    assert "連絡する顧客" in japanese and "想定影響額：スコア×金額" in japanese
     assert "5,985" in english and "−0.12" in english
 
 
@@ -690,7 +690,7 @@ def test_a_change_is_shown_when_there_is_one(capsys):
 
 def test_an_interval_and_other_horizons_are_shown_where_they_are_known(capsys):
     for lang, said, within in (
-        ("en", "not what nobody can know", "60 days: 31.0%"),
+        ("en", "Range, low to high", "60 days: 31.0%"),
         ("ja", "誰にも予測できない", "60日：31.0%"),
     ):
         nothing = printed(capsys, lang, row(0.1))

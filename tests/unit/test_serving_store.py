@@ -325,25 +325,27 @@ def test_old_lists_first_lose_their_reasons_then_their_rows_and_say_so(engine, m
         assert session.scalar(select(func.count()).select_from(records.LeftOut)) == 4
         assert store.published(session, "churn", date(2025, 1, 1)).state == "pruned"
         assert store.snapshots(session, "churn") == {late.snapshot, entries[-1].snapshot}
-        assert retention.prune(session, end + timedelta(2)) == {"thinned": 0, "pruned": 1, "replaced": 1}
+        assert retention.prune(session, end + timedelta(2)) == {"thinned": 0, "pruned": 1, "replaced": 0}
+        assert retention.prune(session, end + timedelta(31)) == {"thinned": 0, "pruned": 0, "replaced": 1}
+        assert not list(store.listed(session, entries[4].id)) and list(store.listed(session, late.id))
 
 
 def test_a_kill_while_rows_or_reasons_go_leaves_no_list_that_looks_whole(engine, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 1)
     end, killed = datetime(2026, 6, 1), RuntimeError("killed")
     with Session(engine, expire_on_commit=False) as session:
-        pruned, thinned, _, _ = [
+        pruned, thinned, replaced, _, _, _ = [
             a_list(
                 session, [row(f"c{i}", i + 1) for i in range(3)], [], end - timedelta(age), as_of=date(2025, month, 1)
             )
-            for month, age in ((1, 500), (2, 31), (3, 2), (4, 1))
+            for month, age in ((1, 500), (2, 31), (3, 40), (3, 35), (4, 2), (5, 1))
         ]
         session.execute(delete(records.Score).where(records.Score.run_id == thinned.id, records.Score.rank == 2))
         session.execute(update(records.Run).where(records.Run.id == thinned.id).values(rows=2))  # as an erasure does
         session.commit()
 
     def states(session):
-        return [session.get(records.Run, one.id).state for one in (pruned, thinned)]
+        return [session.get(records.Run, one.id).state for one in (pruned, thinned, replaced)]
 
     for name in ("remove", "_thin"):
         with Session(engine) as session, monkeypatch.context() as patch:
@@ -351,10 +353,10 @@ def test_a_kill_while_rows_or_reasons_go_leaves_no_list_that_looks_whole(engine,
             with pytest.raises(RuntimeError):
                 retention.prune(session, end)
         with Session(engine) as session:
-            assert states(session) == ["pruned", "thinned"], "said before it is done"
+            assert states(session) == ["pruned", "thinned", "removed"], "said before it is done"
     with Session(engine) as session:
         assert retention.prune(session, end) == {"thinned": 0, "pruned": 0, "replaced": 0}
-        assert list(store.listed(session, pruned.id)) == []
+        assert list(store.listed(session, pruned.id)) == list(store.listed(session, replaced.id)) == []
         assert [one.families for one in store.listed(session, thinned.id)] == [{}, {}]
 
 

@@ -186,10 +186,11 @@ def test_placing_makes_a_champion_and_counts_up(tmp_path):
     save(lightgbm_bundle(), tmp_path / "one")
     save(rule_bundle(), tmp_path / "two")
     first = place(tmp_path / "one", home, "churn")
+    begun = json.loads((home / "champion-churn.json").read_text())["sequence"]
     assert load(champion(home, "churn")).sha256 == first
     second = place(tmp_path / "two", home, "churn")
     pointer = json.loads((home / "champion-churn.json").read_text())
-    assert pointer == {"sha256": second, "model": "churn", "sequence": 2, "before": [first]}
+    assert pointer == {"sha256": second, "model": "churn", "sequence": begun + 1, "before": [first]}
     assert load(home / "bundles" / first).sha256 == first
 
 
@@ -197,9 +198,11 @@ def test_many_that_place_at_once_share_no_number(tmp_path):
     home, made = tmp_path / "home", {"one": lightgbm_bundle(), "two": rule_bundle()}
     for name, bundle in made.items():
         save(bundle, tmp_path / name)
+    place(tmp_path / "one", home, "churn")
+    begun = json.loads((home / "champion-churn.json").read_text())["sequence"]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: place(tmp_path / ("one", "two")[number % 2], home, "churn"), range(24)))
-    assert json.loads((home / "champion-churn.json").read_text())["sequence"] == 24
+    assert json.loads((home / "champion-churn.json").read_text())["sequence"] == begun + 24
     assert {load(path).sha256 for path in (home / "bundles").iterdir()} == {one.sha256 for one in made.values()}
 
 

@@ -14,6 +14,7 @@ from features.config import load
 from features.data_config import workspace
 from tests.company import configs, logins, tables
 from tests.unit.test_training_job import TRAINING, company, written
+from training import tracking
 from training.__main__ import main
 from training.bundle import champion, place, save
 from training.bundle import load as load_bundle
@@ -143,6 +144,26 @@ def test_an_equal_challenger_takes_the_place_and_rollback_gives_it_back(trained,
     back = json.loads(said(capsys)[0][-1])
     assert (back["version"], back["registered"]) == (first, answer["registered"])
     assert load_bundle(champion(home, "churn")).version == first
+
+
+def test_a_rollback_without_its_registry_changes_nothing(trained, path, capsys, monkeypatch):
+    pointer = workspace(load(path, TrainConfig).data) / "champion-churn.json"
+    before = pointer.read_bytes()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert main(["rollback", str(path)]) == 2
+    assert "127.0.0.1:9" in said(capsys)[1] and pointer.read_bytes() == before
+
+
+@pytest.mark.parametrize("store", ["sqlite:///mlflow.db", "mlruns"])
+def test_under_mlflow_run_the_workspaces_registry_is_used_unless_one_was_named(tmp_path, monkeypatch, store):
+    """So that promote, rollback and erase find what was trained that way."""
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "home"
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / store).as_uri() if store == "mlruns" else store)
+    assert tracking.versions(home, "any-churn") == {}
+    assert {one.name for one in tmp_path.iterdir()} == {"home"} and (home / "mlflow.db").exists()
 
 
 def test_backtest_prints_every_candidate_and_keeps_nothing(trained, path, capsys):
