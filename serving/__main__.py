@@ -54,9 +54,9 @@ def make(chosen: argparse.Namespace) -> Answer:
                     for problem in refusal.args:
                         say(chosen, f"{model}: not published. {problem}")
                     continue
-                answer["lists"].append(vars(made))
-                state = "published" if made.published else "unchanged"
                 behind = (config.data.today() - made.as_of).days
+                answer["lists"].append({**vars(made), "age_days": behind})
+                state = "published" if made.published else "unchanged"
                 if as_of is None and behind > daily.FRESH_DAYS:
                     say(chosen, f"{model}: the newest row of the tables is {behind} days old")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")

@@ -95,7 +95,9 @@ def test_a_bento_serves_its_own_source_from_an_empty_folder(bento, python, world
     marked(bento / "src/pyproject.toml")
     with world.session() as session:
         key = auth.create(session, "crm", worlds.NOON, replace=True)
-    said = {"TSUNAGI_CONFIG": str(world.path), "TSUNAGI_WORKSPACE": str(workspace)}
+    below = folder / "empty"  # paths count from where it is typed, also for workers that BentoML moves away
+    paths = {"TSUNAGI_CONFIG": world.path, "TSUNAGI_WORKSPACE": workspace}
+    said = {name: os.path.relpath(path, below) for name, path in paths.items()}
     if python == sys.executable:
         said["NUMBA_DISABLE_JIT"] = "1"  # a source of its own is compiled anew, which costs the first start a minute
     with served(python, bento, folder, **said) as url:

@@ -412,8 +412,10 @@ def test_the_command_publishes_on_either_database_and_typed_again_changes_nothin
         with store.alone(engine):
             code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY)
         assert code == 1 and "another daily job is running" in out
-    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY)
-    assert code == 0 and "unchanged" in out
+    code, out, _ = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY, "--json")
+    (told,) = json.loads(out.splitlines()[-1])["lists"]
+    assert code == 0 and told["published"] is False
+    assert told["age_days"] == (world.config.data.today() - worlds.TODAY).days > daily.FRESH_DAYS
 
 
 def test_a_list_that_is_not_there_says_how_to_make_it(world, monkeypatch, capsys):
