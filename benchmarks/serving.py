@@ -236,16 +236,21 @@ def steady(world: World, rate: float, seconds: float) -> None:
             print(json.dumps({"question": f"{rate:g}/s {name}", **ask(world, asked, url, rate=rate, seconds=seconds)}))
 
 
+def capacity(world: World, question: Question, url: str) -> float:
+    """How many a second are answered with a 200 at full speed; to refuse is quicker, and does not count."""
+    full = ask(world, question, url, connections=8, seconds=5.0)
+    return round(float(full["per_second"] * full["statuses"].get("200", 0) / full["requests"]), 1)
+
+
 def overload(world: World, seconds: float) -> None:
     """Twice what it can answer, then a tenth of that: only 429s beyond capacity, and quick again at once."""
     with served(world, "tsunagi") as url:
         changed = questions(world)[2]
         ask(world, changed, url, connections=8, seconds=1.5)
-        full = ask(world, changed, url, connections=8, seconds=5.0)
-        capacity = round(full["per_second"] * full["statuses"].get("200", 0) / full["requests"], 1)  # refused is quick
-        over = ask(world, changed, url, rate=2 * capacity, seconds=seconds)
-        after = ask(world, changed, url, rate=max(capacity / 10, 1.0), seconds=5.0)
-        print(json.dumps({"question": "capacity", "per_second": capacity}))
+        full = capacity(world, changed, url)
+        over = ask(world, changed, url, rate=2 * full, seconds=seconds)
+        after = ask(world, changed, url, rate=max(full / 10, 1.0), seconds=5.0)
+        print(json.dumps({"question": "capacity", "per_second": full}))
         print(json.dumps({"question": "twice the capacity", **over}))
         print(json.dumps({"question": "a tenth of it, right after", **after}))
 

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,7 @@ from serving.erasure import erase
 from serving.guards import keys
 from serving.lists import daily, risk_list, today
 from serving.stores import store
+from serving.stores.opened import opened
 from serving.stores.records import Run
 
 Answer = tuple[int, dict[str, Any]]
@@ -33,7 +33,11 @@ def make(chosen: argparse.Namespace) -> Answer:
         answer["refused"][model] = [why]
         say(chosen, f"{model}: not published. {why}")
     try:
-        with daily.alone(config.home), keys.operator(config.home) as enter, store.alone(_store(config, make=True)):
+        with (
+            daily.alone(config.home),
+            keys.operator(config.home) as enter,
+            store.alone(opened(config.store_url, config.data.name, make=True)),
+        ):
             progress(f"reading the tables of {config.data.name} …")
             known = today.read(config, config.data.today())
             answer["late"] = [asdict(one) for one in known.late]
@@ -71,7 +75,7 @@ def make(chosen: argparse.Namespace) -> Answer:
 def show(chosen: argparse.Namespace) -> Answer:
     config, as_of = _load(chosen), _date(chosen.as_of)
     lang = chosen.lang or config.lang
-    with Session(_store(config)) as session:
+    with Session(opened(config.store_url, config.data.name)) as session:
         run = store.published(session, chosen.model, as_of)
         if run is None:
             if chosen.model not in config.models:
@@ -99,12 +103,6 @@ def follow(chosen: argparse.Namespace) -> Answer:
 
 def _load(chosen: argparse.Namespace) -> ServingConfig:
     return configs.load(chosen.config, ServingConfig, getattr(chosen, "set", ()))
-
-
-def _store(config: ServingConfig, make: bool = False) -> Engine:
-    engine = store.connect(config.store_url)
-    store.migrate(engine, make)
-    return engine
 
 
 def _date(text: str) -> date | None:

@@ -25,7 +25,7 @@ from serving.http.door import Door
 from serving.http.operations import Operations
 from serving.scores import online
 from serving.scores.schema import ScoreRequest
-from serving.worker import Worker, configured
+from serving.worker import Worker, configured, owned
 
 START_AGAIN_SECONDS = 5.0
 
@@ -71,7 +71,7 @@ class Doors:
 
         The workers of a Bento move to its source: for them the paths count from here all the same.
         """
-        configured()
+        owned(configured())
         for variable, usual in (("TSUNAGI_CONFIG", ""), ("TSUNAGI_WORKSPACE", "workspace")):
             os.environ[variable] = str(Path(os.environ.get(variable) or usual).absolute())
 

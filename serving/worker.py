@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 
 from features import config as configs
 from features.errors import InputError
@@ -27,6 +28,7 @@ from serving.life.live import Live
 from serving.scores import online
 from serving.scores.schema import ScoreRequest
 from serving.scores.turns import Turns, Work
+from serving.stores import opened
 
 QUIET = ("metrics", "openapi", "limits", "models", "card")
 
@@ -58,6 +60,16 @@ def configured() -> ServingConfig:
             f"error: {config.home}: cannot be made or written; let TSUNAGI_WORKSPACE name a folder that can"
         )
     return config
+
+
+def owned(config: ServingConfig) -> None:
+    """End the process with one line where the store is another data set's; one that cannot be read now may be later."""
+    try:
+        opened.check(config.store_url, config.data.name)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    except (SQLAlchemyError, OSError):
+        pass
 
 
 # Scoring shares the interpreter with threads that read the store; to get it back it would wait the usual 5 ms.

@@ -28,6 +28,7 @@ from serving.erasure.receipt import Receipt
 from serving.guards import keys
 from serving.lists import daily
 from serving.stores import good, journal, store
+from serving.stores.opened import opened
 from serving.stores.records import Run, Score
 
 SNAPSHOTS, LISTS, DATABASE = "snapshots", "lists", "database"
@@ -49,7 +50,7 @@ def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, A
     stone = erased.add(home, customer, now.date())
     alias, engine = stone.alias(customer), store.connect(config.store_url)
     with _alone(home, engine):
-        store.migrate(engine)
+        opened(config.store_url, config.data.name, make=True)
         own = Receipt(home, stone.hash(customer), now)
         learnt = _registry(own, config, customer)
         _activity(own, home, customer)

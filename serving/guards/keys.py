@@ -16,7 +16,7 @@ from features.errors import ConfigError, DataError
 from serving.config import ServingConfig
 from serving.guards import auth, trail
 from serving.guards.audit import Audit, Unaudited
-from serving.stores import store
+from serving.stores.opened import opened
 
 OPERATOR = "command line"
 
@@ -26,9 +26,7 @@ def keys(chosen: argparse.Namespace, now: datetime) -> Answer:
     config = configs.load(chosen.config, ServingConfig)
     if chosen.action != "list" and not chosen.name:
         raise ConfigError(f"keys {chosen.action}: --name is missing; say whose key it is, such as --name crm")
-    engine = store.connect(config.store_url)
-    store.migrate(engine, make=chosen.action == "create")
-    with Session(engine) as session:
+    with Session(opened(config.store_url, config.data.name, make=chosen.action == "create")) as session:
         return {"create": _create, "list": _list, "revoke": _revoke}[chosen.action](chosen, config, session, now)
 
 

@@ -17,6 +17,14 @@ class Raw(str):
     __slots__ = ()
 
 
+class DataSet(Base):
+    """Whose store it is: one row, the ``name`` of its data.yaml; none where nobody has claimed it yet."""
+
+    __tablename__ = "data_set"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+
+
 class Run(Base):
     """The ledger: one row per attempt to make one list.
 

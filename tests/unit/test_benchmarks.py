@@ -1,19 +1,23 @@
 """The benchmark: every engine answers the same question with the same rows, and bad input is one line."""
 
 import json
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks import compare, events, peers, report, windows, work
+from benchmarks import compare, events, peers, report, soak, windows, work
 from benchmarks.report import Figure
 from features import catalogue
 from features.errors import DataError
@@ -271,6 +275,32 @@ def test_the_report_gives_ratios_and_growth():
     assert "| 2 M | 12 | 10 | polars | 5.0 | 2.5 × | 9.0 | 2.00 |" in text
     assert "- tsunagi, 12 dates, 2 M to 20 M events (10 ×): 6.0 × the time, 1.5 × the memory" in text
     assert text.endswith("Machine: a processor, 2 cores, 8.0 GB, Linux; python 3.11.7.")
+
+
+def test_a_descriptor_that_stays_open_is_growth_and_a_callers_connection_is_none(tmp_path):
+    own = psutil.Process()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as held:
+        port = listening.getsockname()[1]
+
+        def minute(seconds):
+            return [replace(soak.sampled(own, port, 0.0), seconds=seconds + at) for at in (1.0, 30.0, 59.0)]
+
+        before = minute(60)
+        for _ in range(5):
+            held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            held.enter_context(listening.accept()[0])
+        calls = [one.connections for one in (*before, *minute(120))]
+        assert calls == [0, 0, 0, 5, 5, 5]
+        assert soak.growth([*before, *minute(300)], 6)["more_descriptors"] == 5  # the callers' own ends
+        for number in range(3):
+            held.enter_context((tmp_path / str(number)).open("w"))
+        assert soak.growth([*before, *minute(300)], 6)["more_descriptors"] == 8
+
+
+def test_memory_grows_from_the_first_sixth_to_the_end():
+    samples = [soak.Sample(10.0 * at, 100.0 + at, 60, 8) for at in range(37)]
+    found = soak.growth(samples, 6)
+    assert found == {"megabytes": 133.5, "memory_growth": round(133.5 / 108.5 - 1, 4), "more_descriptors": 0}
 
 
 def test_engines_that_disagree_on_the_rows_are_not_reported(file, tmp_path, monkeypatch):

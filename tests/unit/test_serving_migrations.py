@@ -9,7 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import MetaData, inspect, select
 from sqlalchemy.exc import OperationalError
@@ -19,8 +19,8 @@ from serving.stores import database, store
 from tests.service import databases
 
 url = databases.url
-NEWEST = "0004"
-RELEASED = ("0001", "0002", "0003")
+NEWEST, LAST_MADE = "0005", "data_set"
+RELEASED = ("0001", "0002", "0003", "0004")
 NOW, DAY = datetime(2026, 1, 2, 3, 4, 5, 678), date(2026, 1, 1)
 RUN = {
     "id": 7,
@@ -65,6 +65,14 @@ LATER = {
     "0002": {"segment": "big", "stage": "新規", "rfm": "1-2-3"},
     "0003": {"low": 0.1, "high": 0.9, "risks": {"30": 0.25}},
 }
+NOTE = {"customer_id": "顧客-1", "note": "電話した", "by": "CRM", "created_at": NOW}
+WRITES = {
+    "contacts": [{"id": 5, "at": NOW, "channel": "call", **NOTE}],
+    "actions": [{"id": 6, "model": "churn", "as_of": DAY, "kind": "snoozed", "until": DAY, **NOTE}],
+    "replays": [
+        {"owner": "crm", "key": "鍵", "digest": "f" * 64, "status": 201, "answer": {"id": 5}, "created_at": NOW}
+    ],
+}
 
 
 def filled(revision):
@@ -72,12 +80,14 @@ def filled(revision):
     added = [cells for since, cells in LATER.items() if since <= revision]
     score = {name: value for cells in (SCORE, *added) for name, value in cells.items()}
     empty = dict.fromkeys(name for cells in added for name in cells)
+    key = {"scopes": "write,admin", "per_minute": 60} if revision >= "0004" else {}
     return {
         "runs": [RUN],
         "scores": [score, {**SCORE, **empty, "customer_id": "b" * 255, "rank": 2, "renewal": None, "held_out": False}],
         "left_out": [{"run_id": 7, "customer_id": "away", "status": "opted_out"}],
         "published": [{"model": "churn", "as_of": DAY, "run_id": 7}],
-        "keys": [{"id": 3, "name": "crm", "hash": "d" * 64, "created_at": NOW, "expires_at": None}],
+        "keys": [{"id": 3, "name": "crm", "hash": "d" * 64, "created_at": NOW, "expires_at": None, **key}],
+        **(WRITES if revision >= "0004" else {}),
     }
 
 
@@ -132,9 +142,9 @@ def test_from_every_version_values_are_kept_and_new_columns_have_their_defaults(
     found = contents(engine)
     later = {name: None for since, cells in LATER.items() if since > revision for name in cells}
     assert found.pop("alembic_version") == [{"version_num": NEWEST}]
-    expected = filled(revision) | {"contacts": [], "actions": [], "replays": []}
+    expected = {"contacts": [], "actions": [], "replays": [], "data_set": []} | filled(revision)
     expected["scores"] = [row | later for row in expected["scores"]]
-    expected["keys"] = [row | {"scopes": "score,read", "per_minute": None} for row in expected["keys"]]
+    expected["keys"] = [{"scopes": "score,read", "per_minute": None} | row for row in expected["keys"]]
     assert found == {name: sorted(rows, key=repr) for name, rows in ordered(expected, found).items()}
     store.migrate(engine)
     assert contents(engine) == {"alembic_version": [{"version_num": NEWEST}], **found}
@@ -174,10 +184,14 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(engine, revision, m
         fill(engine, revision)
     before = contents(engine) if revision else {}
 
-    def killed(*arguments, **options):
-        raise KeyboardInterrupt
+    usual = op.create_table
 
-    monkeypatch.setattr("alembic.op.create_index", killed)
+    def killed(name, *columns, **options):
+        if name == LAST_MADE:
+            raise KeyboardInterrupt
+        return usual(name, *columns, **options)
+
+    monkeypatch.setattr("alembic.op.create_table", killed)
     with pytest.raises(KeyboardInterrupt):
         store.migrate(engine)
     assert contents(engine) == before
