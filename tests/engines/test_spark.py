@@ -103,9 +103,11 @@ def write(folder: Path, table: str, rows: list, /, **kinds: str) -> None:
     parquet.write_table(pa.table(made), folder / f"{table}.parquet")
 
 
-@settings(max_examples=1, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=2, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(companies=st.lists(COMPANY, min_size=10, max_size=14))
 def test_any_company_has_the_rows_of_duckdb(spark, tmp_path_factory, companies):
+    if not any(visits for own in companies for visits, *_ in own):  # the simplest example, always tried first
+        return
     folder = tmp_path_factory.mktemp("companies")
     pooled(folder, companies)
     known = {}
