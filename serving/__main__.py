@@ -19,6 +19,7 @@ from serving.erasure import erase
 from serving.guards import keys
 from serving.lists import daily, risk_list, today
 from serving.stores import store
+from serving.stores.database import PATIENCE
 from serving.stores.opened import opened
 from serving.stores.records import Run
 
@@ -36,7 +37,7 @@ def make(chosen: argparse.Namespace) -> Answer:
         with (
             daily.alone(config.home),
             keys.operator(config.home) as enter,
-            store.alone(opened(config.store_url, config.data.name, make=True)),
+            store.alone(opened(config, make=True, patience=PATIENCE)),
         ):
             progress(f"reading the tables of {config.data.name} …")
             known = today.read(config, config.data.today())
@@ -75,7 +76,7 @@ def make(chosen: argparse.Namespace) -> Answer:
 def show(chosen: argparse.Namespace) -> Answer:
     config, as_of = _load(chosen), _date(chosen.as_of)
     lang = chosen.lang or config.lang
-    with Session(opened(config.store_url, config.data.name)) as session:
+    with Session(opened(config)) as session:
         run = store.published(session, chosen.model, as_of)
         if run is None:
             if chosen.model not in config.models:

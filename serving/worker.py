@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 
 from features import config as configs
 from features.errors import InputError
@@ -63,13 +62,11 @@ def configured() -> ServingConfig:
 
 
 def owned(config: ServingConfig) -> None:
-    """End the process with one line where the store is another data set's; one that cannot be read now may be later."""
+    """End the process with one line where the store is another data set's; a request will see to it again."""
     try:
-        opened.check(config.store_url, config.data.name)
+        opened.check(config)
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
-    except (SQLAlchemyError, OSError):
-        pass
 
 
 # Scoring shares the interpreter with threads that read the store; to get it back it would wait the usual 5 ms.

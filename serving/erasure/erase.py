@@ -50,7 +50,7 @@ def erase(config: ServingConfig, customer_id: str, now: datetime) -> dict[str, A
     stone = erased.add(home, customer, now.date())
     alias, engine = stone.alias(customer), store.connect(config.store_url)
     with _alone(home, engine):
-        opened(config.store_url, config.data.name, make=True)
+        opened(config, make=True)
         own = Receipt(home, stone.hash(customer), now)
         learnt = _registry(own, config, customer)
         _activity(own, home, customer)

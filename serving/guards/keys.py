@@ -26,7 +26,7 @@ def keys(chosen: argparse.Namespace, now: datetime) -> Answer:
     config = configs.load(chosen.config, ServingConfig)
     if chosen.action != "list" and not chosen.name:
         raise ConfigError(f"keys {chosen.action}: --name is missing; say whose key it is, such as --name crm")
-    with Session(opened(config.store_url, config.data.name, make=chosen.action == "create")) as session:
+    with Session(opened(config, make=chosen.action == "create")) as session:
         return {"create": _create, "list": _list, "revoke": _revoke}[chosen.action](chosen, config, session, now)
 
 

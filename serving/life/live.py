@@ -39,7 +39,7 @@ class Live:
 
     def __init__(self, config: ServingConfig, clock: Callable[[], datetime] = _now):
         self.config = config
-        self.engine: Engine = store.connect(config.store_url)
+        self.engine: Engine = store.connect(config.store_url, config.data.name)
         self._clock = clock
         self._models = {model: Watched(config, self.engine, model, clock) for model in config.models}
         self._erased: Erased | None = None

@@ -27,7 +27,8 @@ class Served:
     """One model as it is served: a bundle, the published run whose features it scores, and their rows.
 
     sequence: the number under which the bundle was placed. stale: the reason, a key of ``stale`` in the locale, why
-    something newer may be there that is not served; None when this is the newest.
+    something newer may be there that is not served; None when this is the newest. refused: who had refused to be scored
+    by a newer list that cannot be served itself.
     """
 
     bundle: Bundle
@@ -35,6 +36,7 @@ class Served:
     rows: Rows
     sequence: int = 0
     stale: str | None = None
+    refused: frozenset[str] = frozenset()
 
     @property
     def same(self) -> bool:

@@ -70,6 +70,8 @@ class Watched:
             return
         champion, sequence, damaged = self._champion()
         found = self._taken(run, champion, sequence)
+        if unreachable and self.served and found and found is not self.served:
+            found = replace(found, refused=self.served.refused)  # who refused since cannot be asked now
         self._tell(found, unreachable or self._problem or damaged or registry)
 
     def failed(self, error: Exception) -> None:
@@ -136,9 +138,10 @@ class Watched:
                 self._problem = "champion_refused" if sha256 == champion else self._problem
             else:
                 older = last if champion not in (None, sha256) else None
-                self._good = Good(sha256, older.sequence if older else sequence, its)
+                placed = older.sequence if older else max(sequence, last.sequence if last else 0)
+                self._good = Good(sha256, placed, its)
                 self._problem = self._problem if its is run else "list_damaged"
-                return served
+                return served if its is run else replace(served, refused=self._refused(run))
         self.why_not, self._problem = NO_FILES, "list_damaged"
         return None
 
@@ -162,6 +165,11 @@ class Watched:
             before = store.previous(session, run)
         if before is not None and before.state == "published":
             yield before
+
+    def _refused(self, run: Run) -> frozenset[str]:
+        """Who had refused by a list that cannot be served, so that an older one does not score them."""
+        with Session(self._engine) as session:
+            return store.refused(session, run.id)
 
     def _loaded(self, run: Run, sha256: str) -> Served:
         """Loaded, verified and tried; what is served already is not loaded again."""

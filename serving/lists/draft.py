@@ -74,8 +74,7 @@ class Draft:
         left_out = pa.concat_tables([LEFT_OUT.empty_table(), *self._left_out]).sort_by("customer_id")
         digest = write(self._path("rows"), self._schema, self._sorted(), left_out)
         name = f"{name}-{digest[:16]}.arrow"
-        if not (self._folder / name).exists():
-            os.replace(self._path("rows"), self._folder / name)
+        os.replace(self._path("rows"), self._folder / name)  # one that is there may be damaged
         return name
 
     def _sorted(self) -> Iterator[pa.RecordBatch]:

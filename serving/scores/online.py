@@ -1,6 +1,7 @@
 """The answer of the scoring door: customers as listed, as they would be, or by their own events."""
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 
 import orjson
 import pyarrow as pa
@@ -58,10 +59,15 @@ def work(live: Live, request: ScoreRequest, noted: Noted | None = None) -> Work:
         if answers or len(asked) > AT_ONCE:
             yield
         others = [found for name in live.config.models if (found := live.get(name))]
-        newer = [other.rows for other in others if other.run.as_of > served.run.as_of]
+        newer = [other for other in others if _when(other) > _when(served)]
         rowwise = Rowwise(served, model, live.erased, newer, request.reasons, request.lang)
         answers.append((yield from _one(served, rowwise, asked, request.lang, noted)))
     return b'{"answers":[' + b",".join(answers) + b"]}" if request.models else answers[0]
+
+
+def _when(served: Served) -> tuple[date, int]:
+    """The later, the more is known of who refused: by its date, and of one date by when it was made."""
+    return served.run.as_of, served.run.id
 
 
 def _one(served: Served, rowwise: Rowwise, asked: list[Asked], lang: Language, noted: Noted | None) -> Work:

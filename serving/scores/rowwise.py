@@ -14,7 +14,6 @@ from features.population import OPTED_OUT, TOO_NEW
 from serving.life.prepared import Prepared
 from serving.life.takeover import Served
 from serving.lists import scoring
-from serving.lists.rows import Rows
 from serving.scores.schema import Basis, Customer
 from serving.words import reasons, sentences
 from serving.words.reasons import Facts, Parts, plain
@@ -52,7 +51,7 @@ class Row:
 class Rowwise:
     """The results of one model for one call.
 
-    erased: who was erased, as of now. newer: the rows of other models' newer lists; who refused since is known there
+    erased: who was erased, as of now. newer: what other models' newer lists serve; who refused since is known there
     first.
     """
 
@@ -61,12 +60,13 @@ class Rowwise:
         served: Served,
         model: Prepared,
         erased: Callable[[], Erased],
-        newer: Sequence[Rows],
+        newer: Sequence[Served],
         limit: int,
         lang: Language,
     ):
         self._served, self._model, self._limit, self._lang = served, model, limit, lang
-        self._erased, self._newer = erased, newer
+        self._erased, self._newer = erased, [other.rows for other in newer]
+        self._withheld = served.refused.union(*(other.refused for other in newer))
         self._about = {**model.about, "stale": served.stale is not None}
         self._statuses = sentences.words(lang)["statuses"]
 
@@ -92,13 +92,16 @@ class Rowwise:
     def _state(self, asked: Asked, erased: Erased) -> tuple[str, int | None]:
         """Whether a row is to be scored, and where the list has it."""
         customer_id, rows = asked.customer.customer_id, self._served.rows
-        if customer_id in erased or any(other.status(customer_id) == OPTED_OUT for other in self._newer):
+        if customer_id in erased or customer_id in self._withheld or self._refused_since(customer_id):
             return OPTED_OUT, None
         position = rows.position(customer_id)
         if position is not None:
             return "ok", position
         status = rows.status(customer_id)
         return ("ok" if status == "unknown_customer" and asked.events else status), None
+
+    def _refused_since(self, customer_id: str) -> bool:
+        return any(other.status(customer_id) == OPTED_OUT for other in self._newer)
 
     def _without(self, customer_id: str, status: str, basis: Basis | None = None, ignored: int = 0) -> dict[str, Any]:
         return {

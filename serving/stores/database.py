@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -10,7 +10,7 @@ import orjson
 import stamina
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from features.errors import DataError, InputError
@@ -47,15 +47,20 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
+class NotOurs(SQLAlchemyError):
+    """The store belongs to another data set."""
+
+
 class Busy(Exception):
     """Another daily job runs on the same workspace or store."""
 
 
 @cache
-def connect(url: str) -> Engine:
+def connect(url: str, data: str | None = None) -> Engine:
     """The engine of a store. SQLite waits up to 30 s for another writer; PostgreSQL ends a statement after 60 s.
 
-    Errors never show the values of a statement.
+    Errors never show the values of a statement. data: the data set it is for; while the store is another one's, every
+    transaction begins with ``NotOurs``, as if it could not be read.
     """
     sqlite = make_url(url).get_backend_name() == "sqlite"
     special: dict[str, Any] = {"connect_args": {"timeout": 30}} if sqlite else POSTGRES
@@ -66,6 +71,8 @@ def connect(url: str) -> Engine:
     if sqlite:
         event.listen(engine, "do_connect", _only_there)
         event.listen(engine, "begin", _begin)
+    if data is not None:
+        event.listen(engine, "begin", partial(_ours, data))
     return engine
 
 
@@ -94,6 +101,12 @@ def _postgres(connection: Any, _: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+def _ours(data: str, connection: Connection) -> None:
+    owner = connection.exec_driver_sql("SELECT name FROM data_set").scalar()
+    if owner not in (None, data):
+        raise NotOurs(f"the store is that of the data set {owner}, and this is {data}")
 
 
 def writing(session: Session) -> Connection:

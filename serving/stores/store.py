@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select, tu
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from features.population import OPTED_OUT
 from serving.stores.bulk import insert
 from serving.stores.database import Busy, alone, connect, migrate, patient, retried, writing
 from serving.stores.records import LeftOut, Published, Run, Score
@@ -150,6 +151,12 @@ def previous(session: Session, run: Run) -> Run | None:
     older = select(Run).join(Published, Published.run_id == Run.id)
     older = older.where(Published.model == run.model, Published.as_of < run.as_of)
     return session.scalars(older.order_by(Published.as_of.desc()).limit(1)).first()
+
+
+def refused(session: Session, run_id: int) -> frozenset[str]:
+    """Who had refused to be scored when a run was made."""
+    found = select(LeftOut.customer_id).where(LeftOut.run_id == run_id, LeftOut.status == OPTED_OUT)
+    return frozenset(session.scalars(found))
 
 
 @retried

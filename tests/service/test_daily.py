@@ -129,6 +129,33 @@ def test_what_is_stored_of_a_customer_is_what_the_lists_file_says(world):
         assert list(absent.values())[2:] == ["ok", "unknown_customer"]
 
 
+@pytest.mark.parametrize("damage", ["a byte", "the end"])
+def test_a_damaged_file_of_a_list_is_made_whole_by_the_next_run(world, damage):
+    first = world.publish()
+    with world.session() as session:
+        path = world.config.home / "snapshots" / store.published(session, "churn").snapshot
+    whole, csv = path.read_bytes(), first.csv.read_bytes()
+    middle = len(whole) // 2
+    spoilt = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :] if damage == "a byte" else whole[:middle]
+
+    def spoil():
+        path.unlink()  # who has it mapped goes on with the one that was there
+        path.write_bytes(spoilt)
+
+    spoil()
+    again = world.publish()
+    assert not again.published and path.read_bytes() == whole and again.csv.read_bytes() == csv
+    spoil()
+    with world.session() as session:  # as a thinned list is made again
+        session.execute(update(records.Run).values(content="another"))
+        session.commit()
+    anew = world.publish()
+    assert anew.published and anew.content == first.content
+    with world.session() as session:
+        rows = list(store.listed(session, store.published(session, "churn").id))
+    assert [row["score"] for row in json.loads(first.json.read_text("utf-8"))["rows"]] == [row.score for row in rows]
+
+
 def test_a_long_list_made_by_several_processes_is_the_same_to_the_byte(world, tmp_path, monkeypatch):
     alone = world.publish()
     other = worlds.make(tmp_path / f"{tmp_path.name}-many")

@@ -106,7 +106,7 @@ def test_not_ready_says_why_and_becomes_ready_by_itself(bare):
     own = looking(bare)
     assert own.get("churn") is None and "store cannot be read" in own.why_not()["churn"]
     assert own.ready()[0] is False and own.state()["status"] == "not_ready"
-    store.migrate(own.engine)
+    store.migrate(store.connect(bare.config.store_url))
     assert own.get("churn") is None and "no list is published" in own.why_not()["churn"]
     bare.publish()
     assert own.get("churn").run.as_of == worlds.TODAY and own.why_not() == {}
@@ -165,6 +165,21 @@ def test_a_take_over_that_failed_in_no_foreseen_way_is_tried_again(world, monkey
     monkeypatch.setattr(watched, "time", SimpleNamespace(monotonic=lambda: later))
     found = own.get("churn")
     assert (found.bundle.version, found.stale) == (fresh.version, None)
+
+
+def test_an_older_champion_is_not_taken_back_after_one_that_was_away_for_a_moment(world):
+    own = looking(world)
+    pointer = world.config.home / "champion-churn.json"
+    old = pointer.read_bytes()
+    fresh = placed(world, 1)
+    assert own.get("churn").bundle.version == fresh.version
+    pointer.unlink()
+    own.look()
+    pointer.write_bytes(old)
+    found = own.get("churn")
+    assert (found.bundle.version, found.stale) == (fresh.version, "champion_older")
+    pointer.unlink()
+    assert placed(world, 2).version == own.get("churn").bundle.version  # one that is placed anew is newer
 
 
 def until(true):

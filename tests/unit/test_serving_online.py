@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import json
 import re
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from serving.problem import Refusal, read, refuse_repeats
 from serving.scores import misfits, online, schema, turns
 from serving.scores.schema import Customer, ScoreRequest
 from serving.scores.turns import Turns
+from serving.stores import store
 from tests.service import world as worlds
 from tests.service.local import SEEN_DAYS, Local, local
 from tests.unit.bundles import rule_bundle
@@ -400,3 +402,50 @@ def test_who_refused_since_is_not_scored_by_a_model_whose_list_is_older(workspac
     found = own(*({"customer_id": one} for one in ids), model="upsell")
     assert [one["status"] for one in found] == ["opted_out", "ok"]
     assert found[0]["score"] is None and found[0]["reasons"] == []
+
+
+def test_of_two_lists_of_one_day_the_one_made_later_knows_who_refused(workspace, tmp_path):
+    own = local(tmp_path / tmp_path.name)
+    first = refusing(own, own.listed("upsell")["rows"][0]["customer_id"])
+    own.world.publish(worlds.TODAY, "churn")
+    own.live.look()
+    for asked in ({"customer_id": first}, {"customer_id": first, "changes": {"login_recency": 3}}):
+        (found,) = own(asked, model="upsell")
+        assert (found["status"], found["score"]) == ("opted_out", None)
+
+
+def test_an_older_list_that_stands_in_for_a_damaged_one_does_not_score_who_refused_since(workspace, tmp_path):
+    own = local(tmp_path / tmp_path.name)
+    first = refusing(own, own.listed("churn")["rows"][0]["customer_id"])
+    other = own.listed("churn")["rows"][1]["customer_id"]
+    own.world.publish(worlds.TODAY + timedelta(days=1), "churn")
+    with own.world.session() as session:
+        path = own.world.config.home / "snapshots" / store.published(session, "churn").snapshot
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:-10])
+    for live in (own.live, Live(own.world.config)):
+        live.look()
+        for away in (False, True):  # in the second look the store cannot be asked any more
+            with broken(own.world) if away else nullcontext():
+                live.look()
+                found = replace(own, live=live)(*({"customer_id": one} for one in (first, other)), model="churn")
+            assert [one["status"] for one in found] == ["opted_out", "ok"] and found[1]["stale"] is True
+
+
+def refusing(own, customer):
+    """Let a customer refuse from now on; returns the id."""
+    people = own.world.path.parent / "data" / "customers.parquet"
+    table = pd.read_parquet(people)
+    table["no_profiling"] |= table["account"] == customer
+    table.to_parquet(people)
+    return customer
+
+
+@contextmanager
+def broken(world):
+    """The file of the store is away."""
+    path = world.config.home / "serving.db"
+    away = path.rename(path.with_name("away.db"))
+    yield
+    away.rename(path)

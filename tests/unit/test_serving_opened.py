@@ -2,18 +2,23 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from features.errors import DataError
 from serving import worker
-from serving.stores import opened, store
+from serving.guards import auth
+from serving.lists import risk_list
+from serving.stores import database, opened, store
 from serving.stores.records import DataSet
 from tests.service import databases
 from tests.service import world as worlds
@@ -22,34 +27,78 @@ url = databases.url
 OTHERS = "store: it is the store of the data set saas, and this is grocery; give each data set a database of its own"
 
 
-def test_the_first_who_makes_it_keeps_it(url):
+def config(url, name, home):
+    """As much of a serving.yaml as opening needs."""
+    return SimpleNamespace(store_url=url, home=home / name, data=SimpleNamespace(name=name))
+
+
+@pytest.fixture
+def saas(url, tmp_path):
+    return config(url, "saas", tmp_path)
+
+
+@pytest.fixture
+def grocery(url, tmp_path):
+    return config(url, "grocery", tmp_path)
+
+
+def listed(url, bundle):
+    """A store of before it had an owner, with a list made by this bundle."""
+    engine = store.connect(url)
+    store.migrate(engine)
+    with Session(engine) as session:
+        store.begin(session, risk_list.entry(bundle, worlds.TODAY, worlds.NOON))
+
+
+def test_the_first_who_makes_it_keeps_it(saas, grocery):
     for _ in range(2):
-        opened.opened(url, "saas", make=True)
-        opened.opened(url, "saas")
-        opened.check(url, "saas")
-    for refused in (lambda: opened.opened(url, "grocery", make=True), lambda: opened.opened(url, "grocery")):
+        opened.opened(saas, make=True)
+        opened.opened(saas)
+        opened.check(saas)
+    for refused in (partial(opened.opened, make=True), opened.opened, opened.check):
         with pytest.raises(DataError, match=OTHERS):
-            refused()
+            refused(grocery)
+
+
+def test_reading_claims_nothing(saas, grocery):
+    store.migrate(store.connect(saas.store_url))
+    opened.opened(grocery)
+    opened.check(grocery)
+    opened.opened(saas, make=True)
     with pytest.raises(DataError, match=OTHERS):
-        opened.check(url, "grocery")
+        opened.opened(grocery)
 
 
-def test_reading_claims_nothing(url):
-    store.migrate(store.connect(url))
-    opened.opened(url, "grocery")
-    opened.check(url, "grocery")
-    opened.opened(url, "saas", make=True)
+def test_a_store_with_lists_and_without_owner_is_whose_models_made_them(saas, grocery):
+    bundle = worlds.bundle()
+    listed(saas.store_url, bundle)
+    (saas.home / "bundles" / bundle.sha256).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"lists of models that .*grocery.bundles does not have") as caught:
+        opened.opened(grocery, make=True)
+    opened.opened(saas, make=True)
     with pytest.raises(DataError, match=OTHERS):
-        opened.opened(url, "grocery")
+        opened.opened(grocery, make=True)
+    with Session(store.connect(saas.store_url)) as session:
+        session.execute(delete(DataSet))
+        session.execute(text(re.search("INSERT.*", str(caught.value))[0]))  # what it says to type works
+        session.commit()
+    opened.opened(grocery)
 
 
-def test_of_many_at_once_one_gets_it(url):
+def test_another_data_sets_store_is_not_brought_forward(saas, grocery, monkeypatch):
+    opened.opened(saas, make=True)
+    monkeypatch.setattr(opened, "migrate", lambda *_: pytest.fail("touched"))
+    with pytest.raises(DataError, match=OTHERS):
+        opened.opened(grocery, make=True)
+
+
+def test_of_many_at_once_one_gets_it(url, tmp_path):
     store.migrate(store.connect(url))
     names, refused = [f"data-{number}" for number in range(8)], []
 
     def claim(name):
         try:
-            opened.opened(url, name, make=True)
+            opened.opened(config(url, name, tmp_path), make=True)
         except DataError:
             refused.append(name)
 
@@ -63,10 +112,38 @@ def test_of_many_at_once_one_gets_it(url):
         assert [session.scalar(select(DataSet.name))] == sorted({*names} - {*refused})
 
 
-def test_a_store_that_is_away_is_not_taken_for_anothers(tmp_path):
-    with pytest.raises(SQLAlchemyError):
-        opened.check(f"sqlite:///{tmp_path}/away.db", "saas")
+def test_a_store_that_is_away_is_nobodys_and_is_not_made(tmp_path):
+    opened.check(config(f"sqlite:///{tmp_path}/away.db", "saas", tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_running_service_cannot_read_a_store_that_became_anothers(url, saas, grocery):
+    engine = store.connect(url, "grocery")
+    store.migrate(store.connect(url))
+    with Session(engine) as session:
+        assert auth.listed(session) == []
+    opened.opened(saas, make=True)
+    for _ in range(2):
+        with pytest.raises(database.NotOurs), Session(engine) as session:
+            auth.listed(session)
+    with Session(store.connect(url, "saas")) as session:
+        assert auth.listed(session) == []
+
+
+def test_a_database_that_starts_is_waited_for(saas, monkeypatch):
+    tries = []
+
+    def away(*_):
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("SELECT 1", None, ConnectionError(), connection_invalidated=True)
+        store.migrate(store.connect(saas.store_url))
+
+    monkeypatch.setattr(opened, "migrate", away)
+    with pytest.raises(OperationalError):
+        opened.opened(saas, make=True)
+    opened.opened(saas, make=True, patience=30.0)
+    assert len(tries) == 3
 
 
 def typed(*words, **environment):
