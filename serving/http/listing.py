@@ -28,6 +28,7 @@ CSV, XLSX = "text/csv", spreadsheet.MEDIA
 MEDIA = {"json": JSON, "csv": CSV, "xlsx": XLSX}
 PIECE = 1_000
 GONE = "the rows of this list were removed for their age; ask for a newer list"
+THINNED = "the reasons of this list were removed for their age while it was read; ask again for it without them"
 Sorted = Annotated[int, Field(ge=-(2**31), lt=2**31)] | float | date | None
 FILTERS = ("owner", "band", "segment", "stage", "action")
 
@@ -148,12 +149,18 @@ class Pages:
         return [row for row in rows if row.customer_id not in self._erased] if self._erased else rows
 
     def _read(self, limit: int, after: tuple[Any, str] | None) -> list[Score]:
-        """Raises Refusal when rows may be missing by now; an answer that has begun then ends in the middle."""
+        """Raises Refusal when rows, or reasons said to be kept, may be missing by now.
+
+        An answer that has begun then ends in the middle.
+        """
         run, falling = self._run.id, self._asked.sort.startswith("-")
         with Session(self._live.engine, expire_on_commit=False) as session:
             found = store.page(session, run, self._filters, self._sort, limit, after=after, descending=falling)
-            if session.scalar(select(Run.state).where(Run.id == run)) in ("pruned", "removed"):
+            state = session.scalar(select(Run.state).where(Run.id == run))
+            if state in ("pruned", "removed"):
                 raise Refusal(410, GONE)
+            if state == "thinned" and risk_list.reasons_kept(self._run):
+                raise Refusal(410, THINNED)
             return found
 
 

@@ -628,6 +628,40 @@ def test_a_list_that_is_pruned_while_it_is_read_ends_as_no_whole_list(own, monke
     problem(own.get(LATEST), 410)
 
 
+def thinned_at(monkeypatch, read_before):
+    """As ``daily`` begins to remove reasons, after so many pieces were read; returns what was read."""
+    plain, read = store.page, []
+
+    def late(session, run_id, *given, **named):
+        if len(read) == read_before:
+            session.execute(update(Run).where(Run.id == run_id).values(state="thinned"))
+            session.execute(update(Score).where(Score.run_id == run_id).values(families={}))
+            session.commit()
+        read.append(run_id)
+        return plain(session, run_id, *given, **named)
+
+    monkeypatch.setattr(listing, "PIECE", 10)
+    monkeypatch.setattr(store, "page", late)
+    return read
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_list_that_is_thinned_while_it_is_read_ends_as_no_whole_list(own, monkeypatch, form):
+    """Its head has promised reasons."""
+    read = thinned_at(monkeypatch, 3)
+    with pytest.raises(Refusal):
+        own.get(f"{LATEST}?format={form}")
+    assert len(read) == 4
+    assert own.get(LATEST).json()["reasons_kept"] is False, "the next answer says so from its head on"
+
+
+@pytest.mark.parametrize(("query", "before"), [("", 0), ("format=csv", 0), ("limit=5", 0), ("format=xlsx", 2)])
+def test_a_list_that_is_thinned_before_its_answer_begins_is_refused(own, monkeypatch, query, before):
+    thinned_at(monkeypatch, before)
+    assert "ask again" in problem(own.get(f"{LATEST}?{query}"), 410)["detail"]
+    assert own.get(f"{LATEST}?{query}").status_code == 200
+
+
 def test_whoever_has_a_tombstone_is_shown_nowhere_though_the_erasure_is_not_finished(service):
     home, customer = service.world.config.home, "C-0013"
     first = service.get("/v1/risk-lists/churn/latest")
