@@ -23,7 +23,8 @@ def cursor(of: Sequence[Any], place: Sequence[Any]) -> str:
 def place(of: Sequence[Any], text: str | None, form: Any = list[Any]) -> Any:
     """The place a cursor was made with, as ``form``, a type; None without one.
 
-    Raises Refusal: 422 for one of other pages, or no cursor.
+    The check tells pages apart and has no key: whoever wants to can make one up, so ``form`` must hold nothing that the
+    store does not take. Raises Refusal: 422 for one of other pages, or no cursor.
     """
     if text is None:
         return None

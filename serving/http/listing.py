@@ -16,7 +16,7 @@ from serving.http import cursor, spreadsheet
 from serving.http.questions import OfList
 from serving.http.reading import known_model, run_tag
 from serving.http.replies import JSON, Ask, plain
-from serving.http.scalars import DAY
+from serving.http.scalars import DAY, Day, Model
 from serving.http.spreadsheet import MOST_SHEET_ROWS
 from serving.life.live import Live
 from serving.lists import risk_list
@@ -29,7 +29,14 @@ MEDIA = {"json": JSON, "csv": CSV, "xlsx": XLSX}
 PIECE = 1_000
 GONE = "the rows of this list were removed for their age; ask for a newer list"
 THINNED = "the reasons of this list were removed for their age while it was read; ask again for it without them"
-Sorted = Annotated[int, Field(ge=-(2**31), lt=2**31)] | float | date | None
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Kept = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]  # an id of the data may hold more than one asked for
+PLACE = tuple[cursor.Id, Real, Kept]
+PLACES: dict[str, Any] = {
+    "rank": tuple[cursor.Id, cursor.Id, Kept],
+    "change": tuple[cursor.Id, Real | None, Kept],
+    "renewal": tuple[cursor.Id, Day | None, Kept],
+}
 FILTERS = ("owner", "band", "segment", "stage", "action")
 
 
@@ -37,7 +44,7 @@ def lists(live: Live, ask: Ask) -> Response:
     """Which lists are published, newest first."""
     asked, pages_of = ask.query, ["lists", ask.query.model]
     models = [known_model(live, asked.model)] if asked.model else list(live.config.models)
-    after = cursor.place(pages_of, asked.cursor, tuple[date, str])
+    after = cursor.place(pages_of, asked.cursor, tuple[Day, Model])
     found = select(Run).join(Published, Published.run_id == Run.id).where(Published.model.in_(models))
     if after:
         day, model = after
@@ -65,7 +72,7 @@ def one(live: Live, ask: Ask) -> Response:
     """One list as JSON, CSV or a spreadsheet: all of it in pieces, or a page with the cursor of the next."""
     asked: OfList = ask.query
     pages_of = ["list", ask.parameters["model"], ask.parameters["as_of"], *_selected(asked)]
-    after = cursor.place(pages_of, asked.cursor, tuple[cursor.Id, Sorted, str])
+    after = cursor.place(pages_of, asked.cursor, place_form(asked.sort))
     with Session(live.engine) as session:
         run = _found(session, live, ask.parameters["model"], ask.parameters["as_of"], after)
         if run.state == "pruned":
@@ -78,6 +85,11 @@ def one(live: Live, ask: Ask) -> Response:
     if following:
         headers["link"] = f'<?{_again(ask, following)}>; rel="next"'
     return _written(ask, run, pages.rows(), following, headers)
+
+
+def place_form(sort: str) -> Any:
+    """What a cursor of this order holds: the list, the value in the order and the customer of the last row."""
+    return PLACES.get(sort.removeprefix("-"), PLACE)
 
 
 def _selected(asked: OfList) -> list[Any]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from features.columns import BLANKS
 from serving.http import cursor
 from serving.http.replies import Ask, plain
+from serving.http.scalars import Day, Model
 from serving.life.live import Live
 from serving.lists import risk_list
 from serving.problem import Detail, Refusal
@@ -58,7 +59,7 @@ def history(live: Live, ask: Ask) -> Response:
     """Everything published about a customer, newest first, with reasons, page by page."""
     customer_id, asked = remembered(live, ask), ask.query
     pages_of = ["history", customer_id, asked.model]
-    after = cursor.place(pages_of, asked.cursor, tuple[date, str])
+    after = cursor.place(pages_of, asked.cursor, tuple[Day, Model])
     models = [known_model(live, asked.model)] if asked.model else list(live.config.models)
     with Session(live.engine) as session:
         past = store.history(session, customer_id, asked.limit + 1, after, models)

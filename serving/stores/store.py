@@ -20,7 +20,7 @@ __all__ = ["Busy", "alone", "connect", "migrate", "patient"]  # whoever keeps li
 BATCH = 10_000
 AT_ONCE = 1_000
 SORTS = {"rank": False, "score": True, "value_at_risk": True, "gain": True, "change": True, "renewal": False}
-Place = tuple[float | int | str | None, str]
+Place = tuple[float | int | str | date | None, str]
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,9 @@ def place(row: Score, sort: str) -> Place:
     return (value.isoformat() if isinstance(value, date) else value), row.customer_id
 
 
-def _beyond(column: Any, largest: bool, value: float | int | str | None, customer_id: str) -> ColumnElement[bool]:
+def _beyond(
+    column: Any, largest: bool, value: float | int | str | date | None, customer_id: str
+) -> ColumnElement[bool]:
     if value is None:
         return and_(column.is_(None), Score.customer_id > customer_id)
     at = date.fromisoformat(value) if isinstance(value, str) else value

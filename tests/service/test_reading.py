@@ -21,6 +21,7 @@ from features import config as configs
 from features import erased
 from serving.config import ServingConfig
 from serving.http import api, changed, listing, openapi
+from serving.http import cursor as cursors
 from serving.life.live import Live
 from serving.lists import retention
 from serving.lists.rows import Rows
@@ -345,6 +346,25 @@ def test_a_cursor_is_good_only_where_it_came_from(reader):
     for query in (*wrong, f"sort=score&band=low&cursor={flipped}", "cursor=%E6%9D%B1", "cursor="):
         problem(reader.get(f"{LATEST}?limit=5&{query}"), 422)
     problem(reader.get(f"/v1/risk-lists/churn/2026-01-25?limit=5&sort=score&band=low&cursor={cursor}"), 422)
+
+
+FORGED = [
+    (LATEST, "limit=2", "rank", ["2026-01-01", "C"]),
+    (LATEST, "limit=2", "rank", [3, "C\0"]),
+    (LATEST, "limit=2&sort=renewal", "renewal", [3, "C"]),
+    ("/v1/risk-lists", "", None, ["2026-02-01", "a\0"]),
+    ("/v1/customers/C-0009/history", "", None, ["2026-02-01", "a\0"]),
+]
+
+
+@pytest.mark.parametrize(("path", "query", "sort", "place"), FORGED)
+def test_a_forged_cursor_is_a_broken_one_and_no_fault_of_the_store(reader, path, query, sort, place):
+    with reader.world.session() as session:
+        run = store.published(session, "churn").id
+    of = ["history", "C-0009", None] if "history" in path else ["lists", None]
+    if sort:
+        of, place = ["list", "churn", "latest", *[None] * 6, sort], [run, *place]
+    assert "cursor" in problem(reader.get(f"{path}?{query}&cursor={cursors.cursor(of, place)}"), 422)["detail"]
 
 
 def test_the_next_page_is_linked_for_tables_too(reader):

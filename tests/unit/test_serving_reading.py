@@ -48,7 +48,41 @@ def test_a_cursor_made_by_a_forger_is_refused_too(place):
     with pytest.raises(Refusal):
         cursor.place(["actions"], cursor.cursor(["actions"], [*place, "x"]), tuple[cursor.Id])
     with pytest.raises(Refusal):
-        cursor.place(["list"], cursor.cursor(["list"], place), tuple[cursor.Id, listing.Sorted, str])
+        cursor.place(["list"], cursor.cursor(["list"], place), listing.place_form("rank"))
+
+
+FORGED = [
+    ("rank", "2026-01-01", "C-1"),
+    ("rank", None, "C-1"),
+    ("rank", 2**31, "C-1"),
+    ("score", "2026-01-01", "C-1"),
+    ("-score", None, "C-1"),
+    ("gain", float("nan"), "C-1"),
+    ("value_at_risk", float("inf"), "C-1"),
+    ("change", 10**400, "C-1"),
+    ("renewal", 3, "C-1"),
+    ("-renewal", "2026-01-01T00:00:00", "C-1"),
+    ("rank", 3, "C\0"),
+    ("rank", 3, ""),
+    ("rank", 3, "C-\ud800"),
+]
+
+
+@pytest.mark.parametrize(("sort", "value", "customer_id"), FORGED)
+def test_a_forged_place_of_a_list_is_of_its_order_or_refused(sort, value, customer_id):
+    text = json.dumps([7, value, customer_id])
+    made = base64.urlsafe_b64encode((cursor._check(["list"], text) + text).encode()).decode().rstrip("=")
+    with pytest.raises(Refusal, match="the cursor does not belong"):
+        cursor.place(["list"], made, listing.place_form(sort))
+
+
+@pytest.mark.parametrize(
+    ("sort", "value", "place"),
+    [("rank", 3, 3), ("-score", 0.5, 0.5), ("change", None, None), ("renewal", "2026-01-31", date(2026, 1, 31))],
+)
+def test_a_place_of_a_list_is_of_its_order(sort, value, place):
+    made = cursor.cursor(["list"], [7, value, "顧客\t1\n"])
+    assert cursor.place(["list"], made, listing.place_form(sort)) == (7, place, "顧客\t1\n")
 
 
 def test_a_cursor_nested_deeper_than_python_reads_is_refused():
