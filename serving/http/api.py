@@ -33,7 +33,7 @@ OPERATIONS = (
     Operation("openapi", "GET", "/openapi.json", "read", "This description", answer=overviews.Description),
     Operation(
         "score", "POST", "/score", "score", "Score customers, with reasons",
-        body=schema.ScoreRequest, answer=schema.ScoreAnswer, statuses=(422, 503),
+        query=questions.Query, body=schema.ScoreRequest, answer=schema.ScoreAnswer, statuses=(422, 503),
     ),
     Operation(
         "customer", "GET", CUSTOMER, "read", "A customer: the newest word of every model, contacts, scores before",
@@ -72,12 +72,13 @@ OPERATIONS = (
         answer=overviews.Limits, statuses=(422, 503),
     ),
     Operation(
-        "contact", "POST", "/v1/contacts", "write", "Say that a customer was contacted", body=questions.NewContact,
-        answer=answers.Contacted, success=201, statuses=(404, 409, 422, 503), writes_once=True,
+        "contact", "POST", "/v1/contacts", "write", "Say that a customer was contacted", query=questions.Query,
+        body=questions.NewContact, answer=answers.Contacted, success=201, statuses=(404, 409, 422, 503),
+        writes_once=True,
     ),
     Operation(
-        "action", "POST", "/v1/actions", "write", "Say what was decided about a row", body=questions.NewAction,
-        answer=answers.Acted, success=201, statuses=(404, 409, 422, 503), writes_once=True,
+        "action", "POST", "/v1/actions", "write", "Say what was decided about a row", query=questions.Query,
+        body=questions.NewAction, answer=answers.Acted, success=201, statuses=(404, 409, 422, 503), writes_once=True,
     ),
     Operation(
         "actions", "GET", "/v1/actions", "read", "What was decided, newest first", query=questions.OfActions,

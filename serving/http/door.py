@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from serving.config import Limits
 from serving.guards import safety
 from serving.guards.auth import key_of
+from serving.http import questions
 from serving.http.operations import Entered, Found, Operation, Operations, path_of
 from serving.problem import MEDIA_TYPE, Problem, Refusal
 from serving.scores.turns import Turns
@@ -138,6 +139,8 @@ class Door:
             raise found.nothing()
         body = await self._body(Headers(scope=scope), receive) if operation.body is not None else b""
         if operation.name == "score":
+            if operation.query is not None and scope.get("query_string"):
+                questions.query(operation.query, scope["query_string"])
             await reply.whole(200, "application/json", await self._inside.score(body, owner))
             return owner
         entered = scope["tsunagi"] = Entered(operation, found.parameters, owner, scope.get("query_string", b""))

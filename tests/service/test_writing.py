@@ -103,6 +103,16 @@ def test_a_contact_is_kept_in_utc_in_the_name_of_the_key_and_shown(asked):
     assert kept.by == contact["by"] == "営業" and kept.created_at == worlds.NOON
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/v1/contacts", CALL), ("POST", "/v1/actions", DONE), ("DELETE", "/v1/customers/C-0009", None)],
+)
+def test_no_write_takes_a_parameter(asked, method, path, body):
+    errors = problem(asked.ask(method, f"{path}?{SECRET}=1", json=body), 422)["errors"]
+    assert errors == [{"path": "query", "message": "unknown or repeated; known: none, each once"}]
+    assert asked.count(Contact) == asked.count(Action) == 0
+
+
 @pytest.mark.parametrize("customer_id", [worlds.LEAVING, worlds.OPTED_OUT])
 def test_who_was_left_out_of_the_list_may_be_contacted(asked, customer_id):
     assert asked.post("/v1/contacts", {**CALL, "customer_id": customer_id}).status_code == 201

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from serving.config import Limits
 from serving.http.door import Door
 from serving.http.operations import Operation, Operations
+from serving.http.questions import Query
 from serving.problem import Refusal, of_validation
 from serving.scores.schema import ScoreRequest
 from serving.scores.turns import Turns
@@ -20,7 +21,7 @@ JSON = [(b"x-api-key", b"good"), (b"content-type", b"application/json")]
 LIMITS = {"body_bytes": 1_000, "body_seconds": 0.2, "handler_seconds": 0.2, "concurrency": 2}
 OPERATIONS = Operations([
     Operation("live", "GET", "/livez", None, "open"),
-    Operation("score", "POST", "/score", "score", "scores", body=BaseModel),
+    Operation("score", "POST", "/score", "score", "scores", query=Query, body=BaseModel),
     Operation("write", "POST", "/x", "write", "writes", body=BaseModel),
     Operation("read", "GET", "/v1/{one}/{other}", "read", "reads"),
 ])  # fmt: skip
@@ -62,7 +63,9 @@ async def plain(scope, receive, send):
     await send({"type": "http.response.body", "body": b"open"})
 
 
-def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1, inside=None, apart=0.0):
+def call(
+    app, headers=JSON, method="POST", messages=None, path="/x", limits=None, times=1, inside=None, apart=0.0, query=b""
+):
     """Status, headers, body of what the door sends; ``times`` calls at once, or some seconds apart."""
     inside = inside or Inside(app, limits)
     door = Door(None, OPERATIONS, lambda: inside)
@@ -81,7 +84,7 @@ def call(app, headers=JSON, method="POST", messages=None, path="/x", limits=None
             sent.append(message)
 
         scope = {"type": "http", "path": path, "raw_path": path.encode(), "method": method, "headers": headers}
-        await door(scope, receive, send)
+        await door({**scope, "query_string": query}, receive, send)
         body = b"".join(message.get("body", b"") for message in sent[1:])
         return sent[0]["status"], dict(sent[0]["headers"]), body
 
@@ -130,6 +133,14 @@ def test_a_score_is_answered_at_once_and_counted():
     assert (status, body, headers[b"content-length"]) == (200, b"{}crm", b"5")
     assert headers[b"cache-control"] == b"no-store" and headers[b"x-content-type-options"] == b"nosniff"
     assert inside.told == [("score", "POST", 200, "crm")] and inside.noted == []
+
+
+@pytest.mark.parametrize("query", [b"foo=bar", b"foo=", b"%FF=1"])
+def test_a_score_takes_no_parameters(query):
+    inside = Inside(echo)
+    status, _, body = call(echo, path="/score", inside=inside, query=query)
+    assert status == 422 and json.loads(body)["errors"][0]["path"] == "query" and b"foo" not in body
+    assert inside.told == [("score", "POST", 422, None)]
 
 
 def test_what_is_read_or_written_is_noted_before_it_is_answered():
