@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from serving.guards import logs
 from serving.problem import Refusal
 
 FOLDER, SECRET, LINES, HEAD = "audit", "secret", ".jsonl", ".head"
-START = "0" * 64
+START, STAMP = "0" * 64, "%Y%m%dT%H%M%S"
 NAMED = 16  # how many older files a new one names: more than the workers that may start at the same moment
 SEAL = b',"hash":"'
 
@@ -99,7 +99,7 @@ class Pen:
         """before: file -> its last hash as this process knows it, should the file be gone by now."""
         self.process, self.day, self.hash = os.getpid(), now.date(), START
         after = {path.name: last for path in files(folder)[-NAMED:] if (last := last_hash(path))} | before
-        self.path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}{LINES}"
+        self.path = folder / f"{_begun(folder, now):{STAMP}}-{secrets.token_hex(6)}{LINES}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._lines = os.open(self.path, flags | os.O_APPEND, 0o600)
         self._head = os.open(self.path.with_suffix(HEAD), flags, 0o600)
@@ -146,6 +146,18 @@ class Pen:
 def files(folder: Path) -> list[Path]:
     """The files of entries, oldest first."""
     return sorted(folder.glob(f"*{LINES}"))
+
+
+def _begun(folder: Path, now: datetime) -> datetime:
+    """The time in the name of a new file: now, or just after the newest file where the clock was ahead of now.
+
+    A new file names the newest by their names, so their order must be that in which they were begun.
+    """
+    for path in reversed(files(folder)):
+        with suppress(ValueError, OverflowError):  # a name that is none of ours
+            newest = datetime.strptime(path.name.partition("-")[0], STAMP)
+            return newest + timedelta(seconds=1) if newest > now else now
+    return now
 
 
 def last_hash(path: Path) -> str | None:

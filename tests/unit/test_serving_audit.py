@@ -191,6 +191,33 @@ def test_each_day_has_its_file_and_a_clock_set_back_does_not_begin_another(tmp_p
     assert found(tmp_path) == ([], []) and len(trail.entries(tmp_path)) == 4
 
 
+def begun(home, now):
+    """The file of a process that begins, writes and ends."""
+    before = set(audit.files(home / "audit"))
+    filled(home, 1, now)
+    (path,) = set(audit.files(home / "audit")) - before
+    return path
+
+
+def test_files_begun_after_the_clock_was_ahead_are_missed_as_others_are(tmp_path):
+    """However many there are of the time ahead, and when that time has come as well."""
+    ahead = [begun(tmp_path, NOW + 30 * DAY + timedelta(seconds=number)) for number in range(audit.NAMED + 1)]
+    back = [begun(tmp_path, NOW + timedelta(seconds=number)) for number in range(3)]
+    later = begun(tmp_path, NOW + 31 * DAY)
+    assert audit.files(tmp_path / "audit") == [*ahead, *back, later] and found(tmp_path) == ([], [])
+    for path in back:
+        path.unlink()
+        path.with_suffix(".head").unlink()
+    assert [one.partition(":")[0] for one in found(tmp_path)[0]] == [path.name for path in back]
+
+
+@pytest.mark.parametrize("name", ["99991231T235959-x.jsonl", "notes.jsonl"])
+def test_a_name_that_is_none_of_ours_keeps_nobody_from_writing(tmp_path, name):
+    filled(tmp_path)
+    (tmp_path / "audit" / name).touch()
+    assert begun(tmp_path, NOW).name.startswith(f"{NOW:{audit.STAMP}}-")
+
+
 def test_threads_write_side_by_side(tmp_path):
     log = Audit(tmp_path)
     threads = [
