@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +23,7 @@ from serving.scores import schema
 
 AT_ONCE = ("live", "ready")  # without a thread: all of them may be waiting for the store
 LISTS = 2  # how many pieces of lists are made at a time: they are long, and every one more takes its share from scoring
+WRITES = 4  # threads of changes: each may wait long for its turn in the store, where reading waits for nobody
 CUSTOMER, LIST = "/v1/customers/{customer_id}", "/v1/risk-lists/{model}/{as_of}"
 LISTED, CARD = "/v1/risk-lists", "/v1/models/{model}/card"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -98,6 +101,7 @@ class Api:
         self._live, self._clock, self._figures = live, clock, figures
         self._operations = Operations(OPERATIONS)
         self._lists = asyncio.Semaphore(LISTS)
+        self._writers = ThreadPoolExecutor(WRITES, "writes")
         self._answers: dict[str, Callable[[Ask], Response]] = {
             "live": lambda ask: PlainTextResponse("ok\n"),
             "ready": self._ready,
@@ -138,6 +142,8 @@ class Api:
         if operation.name in AT_ONCE:
             return answer(ask)
         try:
+            if operation.method != "GET":
+                return await self._changed(answer, ask)
             if operation.name != "list":
                 return await asyncio.to_thread(answer, ask)
             async with self._lists:
@@ -148,6 +154,11 @@ class Api:
         except SQLAlchemyError as error:
             log.error("%s while answering %s", type(error).__name__, operation.name)
             raise Refusal(503, "the store cannot be read now; try again soon", retry_after="5") from None
+
+    async def _changed(self, answer: Callable[[Ask], Response], ask: Ask) -> Response:
+        """A change, made in a thread of its own kind, so that no reader waits behind those who wait to write."""
+        inside = copy_context()  # as asyncio.to_thread does: what is logged there names the request
+        return await asyncio.get_running_loop().run_in_executor(self._writers, inside.run, answer, ask)
 
     async def _piecewise(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The same pieces, with others let in between."""

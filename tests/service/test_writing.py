@@ -5,7 +5,8 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from threading import Barrier, Thread
+from contextvars import ContextVar
+from threading import Barrier, Event, Thread
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from serving.erasure import erase
 from serving.http import api, writing
 from serving.http.operations import Entered, Operations
 from serving.life.live import Live
+from serving.problem import Refusal
 from serving.stores import database, journal, store
 from serving.stores.records import Action, Contact, Replay, Score
 from tests.service import databases
@@ -111,6 +113,40 @@ def test_no_write_takes_a_parameter(asked, method, path, body):
     errors = problem(asked.ask(method, f"{path}?{SECRET}=1", json=body), 422)["errors"]
     assert errors == [{"path": "query", "message": "unknown or repeated; known: none, each once"}]
     assert asked.count(Contact) == asked.count(Action) == 0
+
+
+def test_who_waits_to_write_keeps_no_reader_waiting(asked, monkeypatch):
+    """More writers than there are threads for anything."""
+    paths = ("/v1/models", "/openapi.json", "/v1/actions")
+    assert [asked.get(path).status_code for path in paths] == [200] * 3, "what takes long once is done"
+    free, names = Event(), []
+    word = ContextVar("word", default=None)
+
+    def waiting(live, ask, now):
+        names.append(word.get())
+        assert free.wait(30)
+        raise Refusal(409, "waited")
+
+    monkeypatch.setattr(writing, "contact", waiting)
+
+    async def all_at_once():
+        app = Door(api.app(asked.live, lambda: worlds.NOON))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://door") as client:
+            word.set("of the request")
+            late = [asyncio.ensure_future(client.post("/v1/contacts", json=CALL)) for _ in range(api.WRITES + 2)]
+            try:
+                while not names:
+                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(10):
+                    read = [await client.get(path) for path in paths]
+            finally:
+                free.set()
+            return read, await asyncio.gather(*late)
+
+    read, late = asyncio.run(all_at_once())
+    assert [answer.status_code for answer in read] == [200] * 3
+    assert [answer.status_code for answer in late] == [409] * len(late) and set(names) == {"of the request"}
 
 
 @pytest.mark.parametrize("customer_id", [worlds.LEAVING, worlds.OPTED_OUT])
