@@ -17,6 +17,7 @@ from features.calendar import number
 from features.checks import quality
 from features.command import DONE, REFUSED, Answer, Door, appearing, progress, say
 from features.data_config import Data, workspace
+from features.erased import Erased
 from features.errors import ConfigError, DataError
 from features.ledger import Late
 from features.ready.config import Table
@@ -101,11 +102,13 @@ def make(chosen: argparse.Namespace) -> Answer:
     progress(f"reading the tables of {settings.data.name} …")
     out = chosen.out or workspace(settings.data) / "snapshots" / f"{chosen.config.stem}.parquet"
     _refuse_tables(settings.data, out, "--out", ".parquet")
+    gone = Erased.of(workspace(settings.data)).dates
     known = facts.read(settings.data, today=settings.data.today())
     days = sorted({_date(text, settings, known) for text in chosen.as_of}) or snapshot.dates(settings, known)
     when = " to ".join(map(str, dict.fromkeys([days[0], days[-1]]))) if days else ""
     progress(f"building {len(days)} as-of dates …")
-    rows, content = write(_someone(snapshot.parts(settings, days, known, chosen.labels), when), out)
+    parts = _someone(snapshot.parts(settings, days, known, chosen.labels), when)
+    rows, content = write(_as_known(parts, workspace(settings.data), gone), out)
     features = len(catalogue.features(settings))
     say(chosen, f"{rows:,} rows × {features} features as of {when}: {out}")
     say(chosen, f"content hash {content}")
@@ -133,6 +136,13 @@ def _someone(parts: Iterator[pa.Table], when: str) -> Iterator[pa.Table]:
         yield part
     if not rows:
         raise DataError(f"nobody is in the population as of {when}; choose dates within the data")
+
+
+def _as_known(parts: Iterator[pa.Table], home: Path, gone: dict[str, date]) -> Iterator[pa.Table]:
+    """The parts. Raises DataError at the end when others are erased by now than those whose rows were not read."""
+    yield from parts
+    if Erased.of(home).dates != gone:
+        raise DataError("a customer was erased while this was made, and nothing is kept; type the same command again")
 
 
 def write(parts: Iterator[pa.Table], path: Path) -> tuple[int, str]:

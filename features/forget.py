@@ -120,7 +120,9 @@ def sha256(path: Path) -> str | None:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, EOFError) as error:
+    except (pa.ArrowException, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the system's, which may pass; Arrow's own has no number
+            raise
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}); remove it, or restore it") from None
 
 

@@ -21,7 +21,7 @@ from features import erased, forget
 from features import store as activity
 from features.columns import BLANKS
 from features.command import DONE, REFUSED, Answer, say
-from features.errors import ConfigError, DataError
+from features.errors import ConfigError, DataError, InputError
 from serving.config import ServingConfig
 from serving.erasure import receipt, without
 from serving.erasure.receipt import Receipt
@@ -212,11 +212,13 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
         text = f"{busy}; the customer is left out from now on: type the same command again then"
         say(chosen, text)
         return REFUSED, {"error": text}
-    except (DataError, KeyboardInterrupt) as error:
+    except (InputError, OSError, KeyboardInterrupt) as error:
         if customer.strip(BLANKS) not in erased.Erased.of(config.home):
             raise
         more = "the customer is left out from now on, but not everything is removed: type the same command again"
-        raise type(error)(f"{error}; {more} then" if isinstance(error, DataError) else f"stopped; {more}") from None
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"stopped; {more}") from None
+        raise DataError(f"{error}; {more} then") from None
     for line in receipt.lines(told):
         say(chosen, line)
     if told["status"] == "erased":

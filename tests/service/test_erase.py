@@ -21,7 +21,7 @@ from sqlalchemy import inspect, text
 from features import __main__ as features
 from features import config as configs
 from features import erased
-from features.errors import ConfigError
+from features.errors import ConfigError, DataError
 from serving import __main__ as serving
 from serving.config import ServingConfig
 from serving.erasure import erase, without
@@ -242,6 +242,21 @@ def test_stopped_by_the_keyboard_it_says_what_is_done_and_what_is_not(unregister
         "stopped; the customer is left out from now on, but not everything is removed: type the same command again"
     )
     assert ID in erased.Erased.of(unregistered.config.home)
+    assert erase.erase(unregistered.config, ID, NOW)["status"] == "erased"
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ConfigError("no way"), DataError("cut off")])
+def test_what_stands_in_its_way_is_told_with_what_is_done_and_what_is_not(unregistered, monkeypatch, capsys, error):
+    def failing(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "_files", failing)
+        patch.setattr(sys, "argv", ["serving", "erase", str(unregistered.path), ID, "--yes", "--json"])
+        assert serving.main() == 2
+    said = json.loads(capsys.readouterr().out)["error"]
+    rest = "; the customer is left out from now on, but not everything is removed: type the same command again then"
+    assert said == f"{error}{rest}"
     assert erase.erase(unregistered.config, ID, NOW)["status"] == "erased"
 
 

@@ -216,6 +216,18 @@ def test_tables_are_rewritten_row_by_row_and_dictionaries_forget_words(tmp_path)
         forget.holds(tmp_path / "two.arrow", "x")
 
 
+def test_a_file_cut_off_anywhere_in_its_rows_is_named(tmp_path):
+    with pa.ipc.new_stream(tmp_path / "whole.arrow", pa.schema({"customer_id": pa.string()})) as writer:
+        writer.write_table(pa.table({"customer_id": [f"C-{number}" for number in range(1_000)]}))
+    whole = (tmp_path / "whole.arrow").read_bytes()
+    for length in (400, 900, len(whole) // 2, len(whole) - 100):
+        (tmp_path / "cut.arrow").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"cut\.arrow: cannot be read \(.*\); remove it, or restore it"):
+            forget.holds(tmp_path / "cut.arrow", "C-1")
+    with pytest.raises(FileNotFoundError):
+        forget.holds(tmp_path / "nowhere.arrow", "C-1")
+
+
 CSV = '\ufeffrank,customer_id,name,note\r\n1,x,"two\nlines, x",\r\n2,\'=x,b,\r\n3,"a,b",c,x\r\n'
 ROWS = [{"rank": 1, "customer_id": "x"}, {"rank": 2, "customer_id": "猫"}, {"rank": 3, "customer_id": "x猫"}]
 

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features import config, facts, snapshot, windows
+from features import config, erased, facts, snapshot, windows
 from features.__main__ import main
 from features.checks import findings, health, leaks, quality, tables
 from features.checks.findings import Finding
+from features.data_config import workspace
 from features.errors import DataError
 from features.snapshot_config import SnapshotConfig
 from tests import company
@@ -551,6 +552,22 @@ def test_the_doors_answer_people_and_machines(regular, monkeypatch, capsys, tmp_
     assert code == 0 and len(pd.read_parquet(out)) == answer["rows"]
     code, said = run(monkeypatch, capsys, "snapshot", regular, "--labels", "--as-of", "2025-08-01")
     assert code == 0 and "content hash" in said.out
+
+
+def test_a_table_made_while_somebody_was_erased_is_not_kept(regular, monkeypatch, capsys, tmp_path):
+    out, parts = tmp_path / "made" / "table.parquet", snapshot.parts
+    monkeypatch.setenv("TSUNAGI_WORKSPACE", str(tmp_path / "workspace"))
+    home = workspace(config.load(regular, SnapshotConfig).data)
+
+    def meanwhile(*arguments):
+        yield from parts(*arguments)
+        erased.add(home, "c1", date(2026, 1, 1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "parts", meanwhile)
+        code, said = run(monkeypatch, capsys, "snapshot", regular, "--as-of", "latest", "--out", out)
+    assert code == 2 and "erased while this was made" in said.err and list(out.parent.iterdir()) == []
+    assert run(monkeypatch, capsys, "snapshot", regular, "--as-of", "latest", "--out", out)[0] == 0
 
 
 def test_the_keys_for_machines(regular, monkeypatch, capsys):
