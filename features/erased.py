@@ -35,19 +35,25 @@ class Erased:
 
     @classmethod
     def of(cls, home: Path) -> "Erased":
-        """Those of a workspace. Raises DataError on a file that is damaged or was there and is gone: nobody must come
-        back because of that.
+        """Those of a workspace. Raises DataError on a file that is damaged, cannot be read, or was there and is gone:
+        nobody must come back because of that.
         """
-        path, stamp = home / NAME, _stamp(home / NAME)
-        if stamp is None and (home / MADE).exists():
-            raise DataError(f"{path}: is gone, and it says who was erased; put it back from a backup (mode 0600)")
-        if stamp is None:
-            return cls(home)
+        path = home / NAME
         try:
+            stamp = _stamp(path)
+            if stamp is None and (home / MADE).exists():
+                raise DataError(f"{path}: is gone, and it says who was erased; put it back from a backup (mode 0600)")
+            if stamp is None:
+                return cls(home)
             own = json.loads(path.read_text(encoding="utf-8"))
             dates = {text: date.fromisoformat(day) for text, day in own["erased"].items()}
             return cls(home, bytes.fromhex(own["salt"]), dates, stamp)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror or error}), and it says who was erased; check its disk and "
+                "permissions, or put it back from a backup (mode 0600)"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
                 f"{path}: cannot be read, and it says who was erased; put it back from a backup (mode 0600)"
             ) from None
@@ -63,8 +69,11 @@ class Erased:
 
     @property
     def current(self) -> bool:
-        """Whether the file is still the one that was read."""
-        return _stamp(self._home / NAME) == self._stamp
+        """Whether the file is still the one that was read; not while that cannot be told."""
+        try:
+            return _stamp(self._home / NAME) == self._stamp
+        except OSError:
+            return False
 
     def __bool__(self) -> bool:
         return bool(self.dates)
@@ -161,8 +170,9 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _stamp(path: Path) -> Stamp:
+    """Tells one state of a file from the next; None where there is none. Raises OSError where the disk does not say."""
     try:
         about = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return about.st_ino, about.st_size, about.st_mtime_ns

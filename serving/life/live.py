@@ -139,7 +139,10 @@ class Live:
 
     def _follow(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # readiness tells how long ago the last look was; the next one is in a second
+                logs.event("look.failed", logging.ERROR, error=type(error).__name__, place=logs.place(error))
 
     def _state(self, own: Watched) -> dict[str, Any]:
         served, since = own.served, own.since

@@ -151,6 +151,28 @@ def test_the_thread_takes_over_by_itself_and_outlives_any_error(world, monkeypat
     assert told(caplog, "RuntimeError") == 1 and "private words" not in caplog.text
 
 
+def test_the_thread_outlives_a_look_that_fails_as_a_whole(world, monkeypatch, caplog):
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.01)
+    looked, followed = [], good.followed
+
+    def failing(home):
+        looked.append(1)
+        raise RuntimeError("private words")
+
+    own = Live(world.config, lambda: worlds.NOON)
+    own.start()
+    try:
+        monkeypatch.setattr(good, "followed", failing)
+        until(lambda: len(looked) > 2)
+        monkeypatch.setattr(good, "followed", followed)
+        fresh = placed(world, 1)
+        until(lambda: own.get("churn").bundle.version == fresh.version)
+    finally:
+        own.stop()
+    lines = [record for record in caplog.records if record.getMessage() == "look.failed"]
+    assert lines and lines[0].fields["error"] == "RuntimeError" and "private words" not in caplog.text
+
+
 def test_a_take_over_that_failed_in_no_foreseen_way_is_tried_again(world, monkeypatch):
     monkeypatch.setattr(watched, "TRY_AGAIN_SECONDS", 60.0)
     own = looking(world)

@@ -1,5 +1,6 @@
 """Tombstones: hashes that keep a customer out of every table that is read, and tell nobody who it was."""
 
+import errno
 import json
 import os
 import stat
@@ -56,6 +57,23 @@ def test_a_damaged_file_is_never_taken_for_nobody(tmp_path):
         with pytest.raises(DataError):
             erased.add(tmp_path, "y", DAY)
         assert "x" in own.fresh()
+
+
+@pytest.mark.parametrize("why", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_disk_that_fails_for_a_while_is_never_taken_for_nobody(tmp_path, monkeypatch, why):
+    own, nobody, real = erased.add(tmp_path, "x", DAY), Erased(tmp_path), os.stat
+
+    def failing(path, *args, **kwargs):
+        if str(path).startswith(str(tmp_path / "erased")):
+            raise OSError(why, os.strerror(why))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        with pytest.raises(DataError, match=r"erased\.json: cannot be read \(.+ check its disk"):
+            Erased.of(tmp_path)
+        assert "x" in own.fresh() and not own.current and not nobody.current
+    assert own.current and "x" in nobody.fresh()
 
 
 def test_a_running_reader_sees_a_new_tombstone(tmp_path):
