@@ -74,7 +74,8 @@ class Draft:
         left_out = pa.concat_tables([LEFT_OUT.empty_table(), *self._left_out]).sort_by("customer_id")
         digest = write(self._path("rows"), self._schema, self._sorted(), left_out)
         name = f"{name}-{digest[:16]}.arrow"
-        os.replace(self._path("rows"), self._folder / name)  # one that is there may be damaged
+        if not _holds(self._folder / name, digest):  # one that is there may be damaged
+            os.replace(self._path("rows"), self._folder / name)
         return name
 
     def _sorted(self) -> Iterator[pa.RecordBatch]:
@@ -84,6 +85,14 @@ class Draft:
         starts = np.cumsum([0, *(batch.num_rows for batch in parts)])
         for start in range(0, len(self._order), GROUP):
             yield gathered(parts, starts, self._order[start : start + GROUP], self._schema)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether there is a file of this content."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
 def write(path: Path, schema: pa.Schema, rows: Iterable[pa.RecordBatch], left_out: pa.Table) -> str:
