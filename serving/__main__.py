@@ -24,6 +24,7 @@ from serving.stores.opened import opened
 from serving.stores.records import Run
 
 Answer = tuple[int, dict[str, Any]]
+YEARS = range(1900, 2200)  # with room for windows and horizons
 
 
 def make(chosen: argparse.Namespace) -> Answer:
@@ -64,6 +65,11 @@ def make(chosen: argparse.Namespace) -> Answer:
                 state = "published" if made.published else "unchanged"
                 if as_of is None and behind > daily.FRESH_DAYS:
                     say(chosen, f"{model}: the newest row of the tables is {behind} days old")
+                if made.as_of > made.newest:
+                    beyond = (
+                        f"the tables end before {made.newest}; what is missing until {made.as_of} counts as silence"
+                    )
+                    say(chosen, f"WARNING {model}: {beyond}")
                 say(chosen, f"{model} as of {made.as_of}: {made.rows:,} customers, {state}: {made.csv}")
     except (daily.Busy, store.Busy) as busy:
         say(chosen, str(busy))
@@ -110,9 +116,12 @@ def _date(text: str) -> date | None:
     if text == "latest":
         return None
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"--as-of {text}: write a date such as 2025-12-01, or latest") from None
+    if found.year not in YEARS:
+        raise ConfigError(f"--as-of {text}: write a date of the years {YEARS[0]} to {YEARS[-1]}, or latest")
+    return found
 
 
 def _now() -> datetime:

@@ -28,7 +28,7 @@ from serving.erasure.receipt import Receipt
 from serving.guards import keys
 from serving.lists import daily
 from serving.stores import good, journal, store
-from serving.stores.opened import opened
+from serving.stores.opened import check, opened
 from serving.stores.records import Run, Score
 
 SNAPSHOTS, LISTS, DATABASE = "snapshots", "lists", "database"
@@ -203,6 +203,7 @@ def command(chosen: argparse.Namespace, now: datetime) -> Answer:
         raise ConfigError(
             f"--yes is missing: erasing removes the customer from {config.home} and the store for good; give it"
         )
+    check(config)  # before a tombstone is set in the wrong place
     customer = sys.stdin.readline() if chosen.customer == "-" else chosen.customer
     try:
         with keys.operator(config.home) as enter:

@@ -34,10 +34,14 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one list. ``published`` is False when this very list was there already."""
+    """What became of one list. ``published`` is False when this very list was there already.
+
+    newest: the newest date that the tables reach; days between it and a later ``as_of`` count as days without an event.
+    """
 
     model: str
     as_of: date
+    newest: date
     rows: int
     content: str
     published: bool
@@ -135,4 +139,4 @@ def run(
             paths = listed.write(crew, plan)
         retention.prune(session, clock(), config.keep_days, config.list_days)
         fade(session, config.home)
-        return Outcome(entry.model, as_of, entry.rows, entry.content, fresh, *paths)
+        return Outcome(entry.model, as_of, newest, entry.rows, entry.content, fresh, *paths)

@@ -418,6 +418,8 @@ def test_help_gives_an_example(monkeypatch, capsys, command):
         (("list", "CONFIG", "churn", "--as-of", "today"), "--as-of today: write a date"),
         (("list", "CONFIG", "churn", "--top", "0"), "a whole number from 1"),
         (("daily", "CONFIG", "--as-of", "2026-13-01"), "write a date such as"),
+        (("daily", "CONFIG", "--as-of", "9999-12-31"), "write a date of the years 1900 to 2199"),
+        (("list", "CONFIG", "churn", "--as-of", "0001-01-01"), "write a date of the years 1900 to 2199"),
         (("daily", "CONFIG", "--set", "modles=[churn]"), "unknown key (did you mean models?)"),
         (("daily", "CONFIG", "--set", "models=[upsell]"), "no champion yet for upsell"),
         (("keys", "create", "CONFIG", "--name", " "), "a key needs a name"),
@@ -443,6 +445,17 @@ def test_the_command_publishes_on_either_database_and_typed_again_changes_nothin
     (told,) = json.loads(out.splitlines()[-1])["lists"]
     assert code == 0 and told["published"] is False
     assert told["age_days"] == (world.config.data.today() - worlds.TODAY).days > daily.FRESH_DAYS
+
+
+def test_a_date_beyond_the_tables_is_warned_of_and_one_far_beyond_refused(world, monkeypatch, capsys):
+    for days, code, words in (
+        (0, 0, ""),
+        (1, 0, "WARNING churn: the tables end before 2026-02-01; what is missing until 2026-02-02 counts as silence"),
+        (3, 0, "what is missing until 2026-02-04 counts as silence"),
+        (4, 1, "the data end before 2026-02-01"),
+    ):
+        found = door(monkeypatch, capsys, "daily", world.path, "--as-of", worlds.TODAY + timedelta(days=days))
+        assert found[0] == code and words in found[1] and ("silence" in found[1]) == ("silence" in words), found
 
 
 def test_a_list_that_is_not_there_says_how_to_make_it(world, monkeypatch, capsys):

@@ -170,6 +170,7 @@ def test_every_command_and_the_service_refuse_the_store_of_another_company(tmp_p
         done = typed(*words, **said)
         assert done.returncode == 2 and "store of the data set ours, and this is theirs" in done.stderr, words
         assert "Traceback" not in done.stderr and "tsu_" not in done.stdout
+    assert not (theirs.config.home / "erased.json").exists()  # nobody is left out where nothing could be erased
     assert typed("list", str(ours.path), "churn", "--json", **said).stdout == before
     assert len(json.loads(before.splitlines()[-1])["rows"]) == 10
     with pytest.MonkeyPatch.context() as patch:
