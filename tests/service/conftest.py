@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.service import world as worlds
 from tests.service.world import World
 
 START_SECONDS = 120
+TRUST = ssl.create_default_context()  # nothing is encrypted here; to make one a request takes longer than the answer
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class Service:
         return self.log.read_text().count("initialized")
 
     def get(self, path, **headers):
-        return httpx.get(self.url + path, headers={"x-api-key": self.key, **headers}, timeout=60)
+        return httpx.get(self.url + path, headers={"x-api-key": self.key, **headers}, timeout=60, verify=TRUST)
 
     def post(self, body, path="/score", **headers):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"x-api-key": self.key, "content-type": "application/json", **headers}
-        return httpx.post(self.url + path, content=content, headers=headers, timeout=60)
+        return httpx.post(self.url + path, content=content, headers=headers, timeout=60, verify=TRUST)
 
     def score(self, *customers, **more):
         return self.post({"model": "churn", "customers": list(customers), **more})
@@ -114,6 +116,6 @@ def _is_worker(process: psutil.Process) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/livez", timeout=2).status_code == 200
+        return httpx.get(f"{url}/livez", timeout=2, verify=TRUST).status_code == 200
     except httpx.TransportError:
         return False

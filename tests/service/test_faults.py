@@ -16,7 +16,7 @@ from serving.guards import auth
 from serving.stores import store
 from tests.service import databases
 from tests.service import world as worlds
-from tests.service.conftest import started
+from tests.service.conftest import TRUST, started
 from tests.service.load import Load, answered, request
 
 CONNECTIONS, PATIENCE = 8, 90
@@ -60,7 +60,7 @@ def versions(answers):
 
 
 def state(service):
-    return httpx.get(f"{service.url}/readyz", timeout=PATIENCE).json()
+    return httpx.get(f"{service.url}/readyz", timeout=PATIENCE, verify=TRUST).json()
 
 
 def churn(service):

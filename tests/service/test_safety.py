@@ -11,6 +11,7 @@ import pytest
 
 from serving.guards import audit, auth, safety, trail
 from tests.service import world as worlds
+from tests.service.conftest import TRUST
 from tests.unit.test_serving_metrics import read, value
 
 SECRET = "canary7f3aZ9"
@@ -30,7 +31,7 @@ def keys(service):
 
 
 def _get(service, path, key, **headers):
-    return httpx.get(service.url + path, headers={"x-api-key": key, **headers}, timeout=60)
+    return httpx.get(service.url + path, headers={"x-api-key": key, **headers}, timeout=60, verify=TRUST)
 
 
 def _page(service):

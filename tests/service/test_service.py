@@ -18,6 +18,7 @@ import pytest
 
 from serving.guards import auth
 from tests.service import world as worlds
+from tests.service.conftest import TRUST
 
 OPEN = ["/livez", "/readyz"]
 CLOSED = [
@@ -59,9 +60,9 @@ def test_it_listens_on_this_machine_only(service):
 @pytest.mark.parametrize("path", CLOSED)
 @pytest.mark.parametrize("headers", KEYLESS)
 def test_everything_else_needs_a_key(service, path, headers):
-    body = problem(httpx.get(service.url + path, headers=headers), 401)
+    body = problem(httpx.get(service.url + path, headers=headers, verify=TRUST), 401)
     assert "X-API-Key" in body["detail"]
-    problem(httpx.post(service.url + path, headers=headers, content=b"{}"), 401)
+    problem(httpx.post(service.url + path, headers=headers, content=b"{}", verify=TRUST), 401)
 
 
 def test_a_key_may_come_as_a_bearer_and_ends_when_it_is_revoked(service):
@@ -312,7 +313,7 @@ def test_a_connection_that_ends_half_way_harms_nobody(service):
 )
 def test_addresses_and_queries_that_are_none(service, method, path, status):
     headers = {"x-api-key": service.key, "content-type": "application/json"}
-    problem(httpx.request(method, service.url + path, headers=headers, timeout=60), status)
+    problem(httpx.request(method, service.url + path, headers=headers, timeout=60, verify=TRUST), status)
 
 
 def test_a_customers_scores_and_history(service):
