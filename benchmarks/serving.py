@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,7 @@ class World:
         own = {"TSUNAGI_WORKSPACE": str(self.folder / "workspace"), "TSUNAGI_CONFIG": str(self.config)}
         own |= {"BENTOML_HOME": str(self.folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
         own |= {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(HOUSE), "OMP_WAIT_POLICY": "PASSIVE"}
+        own |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}  # for MLflow
         return os.environ | own
 
     def run(self, *words: str) -> str:
@@ -124,7 +125,8 @@ def served(world: World, name: str) -> Iterator[str]:
         _wait(f"{url}{'/ping' if name == 'mlflow' else '/livez'}", process, log)
         yield url
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it has ended by itself; what ``_wait`` says of that counts
+            os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
