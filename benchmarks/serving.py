@@ -4,8 +4,9 @@
     python -m benchmarks.serving --folder FOLDER --only steady overload --minutes 10
 
 Makes a simulated company in FOLDER, trains LightGBM (``--trees`` of ``--leaves``) on it and publishes a list, unless
-that is there. Servers and askers are processes of their own on 127.0.0.1, one server at a time with one worker, in
-turns; the fastest of ``--repeat`` runs counts. Prints one JSON object a question.
+that is there. Servers and askers are processes of their own on 127.0.0.1, one server at a time, in turns; the fastest
+of ``--repeat`` runs counts. Rates are those of one worker; a steady load and an overload meet the service with
+``--workers``, as docs/deploy.md advises. Prints one JSON object a question.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from features.errors import DataError, InputError
 HOUSE = Path(__file__).absolute().parent.parent
 START_SECONDS = 180
 DEEP, TREES, LEAVES, CUSTOMERS = 6, 300, 31, 20_000
+WORKERS = 2
 FOLDER = Path(os.environ.get("TSUNAGI_WORKSPACE", "workspace")) / "benchmarks" / "serving"
 
 
@@ -103,8 +105,8 @@ def make(folder: Path, customers: int, trees: int, leaves: int) -> World:
 
 
 @contextmanager
-def served(world: World, name: str) -> Iterator[str]:
-    """The address at which ``name`` answers: tsunagi, empty or mlflow. It is stopped at the end."""
+def served(world: World, name: str, workers: int = 1) -> Iterator[str]:
+    """The address at which ``name`` answers: tsunagi (so many workers), empty or mlflow. It is stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -116,7 +118,8 @@ def served(world: World, name: str) -> Iterator[str]:
         "mlflow": [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/saas-churn/1",
                    "--env-manager", "local", "-h", "127.0.0.1", "-p", port],
     }  # fmt: skip
-    environment = world.environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{world.folder}/workspace/saas/mlflow.db"}
+    environment = world.environment | {"TSUNAGI_WORKERS": str(workers)}
+    environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{world.folder}/workspace/saas/mlflow.db"}
     with log.open("wb") as out:
         process = subprocess.Popen(
             commands[name], env=environment, cwd=HOUSE, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -227,15 +230,16 @@ def rates(world: World, repeat: int, seconds: float) -> None:
         )
 
 
-def steady(world: World, rate: float, seconds: float) -> None:
+def steady(world: World, workers: int, rate: float, seconds: float) -> None:
     """``rate`` requests a second with reasons, by id and with changes, due whether or not others are answered."""
     plain, changed = questions(world)[1:3]
     mixed = [body for pair in zip(plain.bodies, changed.bodies) for body in pair]
-    with served(world, "tsunagi") as url:
+    with served(world, "tsunagi", workers) as url:
         for name, bodies in (("by id", plain.bodies), ("by id and with changes in turn", mixed)):
             asked = Question(name, "tsunagi", "/score", bodies)
             ask(world, asked, url, connections=8, seconds=1.5)
-            print(json.dumps({"question": f"{rate:g}/s {name}", **ask(world, asked, url, rate=rate, seconds=seconds)}))
+            found = ask(world, asked, url, rate=rate, seconds=seconds)
+            print(json.dumps({"question": f"{rate:g}/s {name}", "workers": workers, **found}), flush=True)
 
 
 def capacity(world: World, question: Question, url: str) -> float:
@@ -244,15 +248,15 @@ def capacity(world: World, question: Question, url: str) -> float:
     return round(float(full["per_second"] * full["statuses"].get("200", 0) / full["requests"]), 1)
 
 
-def overload(world: World, seconds: float) -> None:
+def overload(world: World, workers: int, seconds: float) -> None:
     """Twice what it can answer, then a tenth of that: only 429s beyond capacity, and quick again at once."""
-    with served(world, "tsunagi") as url:
+    with served(world, "tsunagi", workers) as url:
         changed = questions(world)[2]
         ask(world, changed, url, connections=8, seconds=1.5)
         full = capacity(world, changed, url)
         over = ask(world, changed, url, rate=2 * full, seconds=seconds)
         after = ask(world, changed, url, rate=max(full / 10, 1.0), seconds=5.0)
-        print(json.dumps({"question": "capacity", "per_second": full}))
+        print(json.dumps({"question": "capacity", "workers": workers, "per_second": full}))
         print(json.dumps({"question": "twice the capacity", **over}))
         print(json.dumps({"question": "a tenth of it, right after", **after}))
 
@@ -273,6 +277,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="of one run at full speed")
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--minutes", type=float, default=1.0, help="of the steady load")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="of the service under steady load and overload")
     parser.add_argument("--only", nargs="*", choices=("rates", "steady", "overload"))
     parser.add_argument("--again", action="store_true", help="make the company, its model and its list anew")
     chosen = parser.parse_args()
@@ -284,9 +289,9 @@ def main() -> int:
         if "rates" in asked:
             rates(world, chosen.repeat, chosen.seconds)
         if "steady" in asked:
-            steady(world, chosen.rate, 60 * chosen.minutes)
+            steady(world, chosen.workers, chosen.rate, 60 * chosen.minutes)
         if "overload" in asked:
-            overload(world, 15.0)
+            overload(world, chosen.workers, 15.0)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

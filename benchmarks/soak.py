@@ -2,8 +2,8 @@
 
     python -m benchmarks.soak --folder FOLDER --minutes 60
 
-The service of ``benchmarks.serving`` with one worker, asked at half the rate it can answer (by id and with changes in
-turn, open loop). Every ten seconds the memory and the descriptors of all its processes are counted, but for those of
+The service of ``benchmarks.serving`` with ``--workers``, asked at half the rate it can answer (by id and with changes
+in turn, open loop). Every ten seconds the memory and the descriptors of all its processes are counted, but for those of
 callers' open connections, which come and go; growth is from the mean (the median) of the minute after the first sixth
 of the time to that of the last minute. Prints one JSON object a minute and one at the end; exits 1 when memory grew by
 5% or more, descriptors at all, or a request failed.
@@ -64,15 +64,15 @@ def growth(samples: list[Sample], minutes: float) -> dict[str, float]:
     return {"megabytes": round(after, 1), "memory_growth": round(after / before - 1, 4), "more_descriptors": files}
 
 
-def soak(world: World, minutes: float) -> bool:
+def soak(world: World, workers: int, minutes: float) -> bool:
     """Ask and count; whether all was well."""
     plain, changed = serving.questions(world)[1:3]
     bodies = [body for pair in zip(plain.bodies, changed.bodies) for body in pair]
     mixed = Question("mixed", "tsunagi", "/score", bodies)
-    with serving.served(world, "tsunagi") as url:
+    with serving.served(world, "tsunagi", workers) as url:
         serving.ask(world, mixed, url, connections=8, seconds=2)
         half = serving.capacity(world, mixed, url) / 2
-        print(json.dumps({"rate": half, "minutes": minutes}), flush=True)
+        print(json.dumps({"workers": workers, "rate": half, "minutes": minutes}), flush=True)
         port = int(url.rpartition(":")[2])
         samples = _asked(world, url, half, minutes, port)
     said = json.loads((world.folder / "soak.json").read_text())
@@ -100,11 +100,12 @@ def _asked(world: World, url: str, rate: float, minutes: float, port: int) -> li
 def main() -> int:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=serving.FOLDER)
+    parser.add_argument("--workers", type=int, default=serving.WORKERS)
     parser.add_argument("--minutes", type=float, default=60.0)
     chosen = parser.parse_args()
     try:
         world = serving.make(chosen.folder.absolute(), serving.CUSTOMERS, serving.TREES, serving.LEAVES)
-        return 0 if soak(world, chosen.minutes) else 1
+        return 0 if soak(world, chosen.workers, chosen.minutes) else 1
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
