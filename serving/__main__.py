@@ -1,4 +1,7 @@
-"""The doors of the serving room: daily | list | keys | audit | erase | follow."""
+"""The doors of the serving room: daily | list | keys | audit | erase | follow.
+
+What reads tables takes a second to import, so only the commands that need it do.
+"""
 
 import argparse
 import sys
@@ -15,9 +18,8 @@ from features import config as configs
 from features.command import DONE, REFUSED, Door, progress, say
 from features.errors import ConfigError, DataError
 from serving.config import ServingConfig
-from serving.erasure import erase
 from serving.guards import keys
-from serving.lists import daily, risk_list, today
+from serving.lists import risk_list
 from serving.stores import store
 from serving.stores.database import PATIENCE
 from serving.stores.opened import opened
@@ -28,6 +30,8 @@ YEARS = range(1900, 2200)  # with room for windows and horizons
 
 
 def make(chosen: argparse.Namespace) -> Answer:
+    from serving.lists import daily, today
+
     config, as_of = _load(chosen), _date(chosen.as_of)
     answer: dict[str, Any] = {"lists": [], "refused": {}}
     champions, missing = daily.placed(config)
@@ -108,6 +112,12 @@ def follow(chosen: argparse.Namespace) -> Answer:
     return follow.run(_load(chosen), chosen.every, chosen.once, progress)
 
 
+def erase(chosen: argparse.Namespace) -> Answer:
+    from serving.erasure import erase
+
+    return erase.command(chosen, _now())
+
+
 def _load(chosen: argparse.Namespace) -> ServingConfig:
     return configs.load(chosen.config, ServingConfig, getattr(chosen, "set", ()))
 
@@ -174,7 +184,7 @@ def main() -> int:
     )
     example = "erase configs/saas/serving.yaml A-000042 --yes"
     about = "remove one customer from everything kept here"
-    parser = door.add("erase", lambda chosen: erase.command(chosen, _now()), about, example)
+    parser = door.add("erase", erase, about, example)
     parser.add_argument("customer", metavar="CUSTOMER", help="an id, or - to read it from standard input")
     parser.add_argument("--yes", action="store_true", help="needed, for it cannot be undone")
     example = "follow configs/saas/serving.yaml"
