@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from features.catalogue import Feature
 from features.errors import DataError
-from serving.words.reasons import Plan, plain
+from serving.words.reasons import Plan, plain, top
 from serving.words.sentences import Fact
 from training.columns import Column
 
@@ -31,11 +32,11 @@ class Layout:
     horizons: tuple[str, ...]
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def numbers(self) -> list[str]:
         return [feature.name for feature in self.features if feature.kind != "category"]
 
-    @property
+    @cached_property
     def categories(self) -> list[str]:
         return [feature.name for feature in self.features if feature.kind == "category"]
 
@@ -60,7 +61,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a list says of a customer. ``families``: as ``reasons.record`` gives them."""
+    """What a list says of a customer. ``families``: as ``reasons.record`` gives them, all or the ``top`` ones."""
 
     score: float
     margin: float
@@ -90,20 +91,28 @@ class Said:
     def values(self, figures: list[float], categories: Sequence[str | None]) -> dict[str, Fact]:
         return dict(zip(self._names, [*plain(figures[self.numbers :]), *categories]))
 
-    def stored(self, figures: list[float], leads: list[int], categories: Sequence[str | None], band: Any) -> Stored:
+    def stored(
+        self, figures: list[float], leads: list[int], categories: Sequence[str | None], band: Any, limit: int | None
+    ) -> Stored:
+        """limit: only so many of the families, the largest; None for all."""
         score, margin, percentile, slope, low, high = figures[: len(FIGURES)]
         risks = dict(zip(self._layout.horizons, figures[len(FIGURES) :])) or None
         held: list[Any] = [*figures, *categories]
-        families = {}
-        for family, log_odds, lead in zip(self._layout.families, figures[self._odds :], leads):
-            name, named, always = self._leads[lead]
+        each = zip(self._layout.families, figures[self._odds :], leads)
+        families: dict[str, dict[str, Any]] = {
+            family: {"log_odds": odds, "points": odds * slope, "feature": lead} for family, odds, lead in each
+        }
+        if limit is not None:
+            families = {family: families[family] for family in top(families, limit)}
+        for own in families.values():
+            name, named, always = self._leads[own["feature"]]
             facts: dict[str, Fact] = {}
             for key, place in named:  # reasons.plain, without a call a fact: this is done for every family of every row
                 value = held[place]
                 whole = value.__class__ is float and value.is_integer()
                 facts[key] = None if value != value else int(value) if whole else value
             facts |= always
-            families[family] = {"log_odds": log_odds, "points": log_odds * slope, "feature": name, "facts": facts}
+            own["feature"], own["facts"] = name, facts
         known = low == low
         return Stored(score, margin, percentile, band, low if known else None, high if known else None, risks, families)
 

@@ -107,11 +107,12 @@ class Rows:
         batch, row = self._ids.at(position)
         return self._said.values(self._figures[batch][row].tolist(), self._categories(batch, row))
 
-    def stored(self, position: int) -> Stored:
-        """What the list says of a customer, as the store holds it."""
+    def stored(self, position: int, limit: int | None = None) -> Stored:
+        """What the list says of a customer, as the store holds it. limit: only so many families, the largest."""
         batch, row = self._ids.at(position)
         figures, leads = self._figures[batch][row].tolist(), self._leads[batch][row].tolist()
-        return self._said.stored(figures, leads, self._categories(batch, row), self._texts["band"][batch][row].as_py())
+        band = self._texts["band"][batch][row].as_py()
+        return self._said.stored(figures, leads, self._categories(batch, row), band, limit)
 
     def _categories(self, batch: int, row: int) -> list[str | None]:
         return [self._texts[CATEGORY + name][batch][row].as_py() for name in self.layout.categories]
@@ -134,7 +135,7 @@ class Rows:
         others = zip(*categories) if categories else ((),) * len(figures)
         for told, figure, lead, other in zip(zip(*texts.values()), figures, leads, others):
             own = dict(zip(texts, told))
-            yield own, self._said.stored(figure, lead, other, own["band"])
+            yield own, self._said.stored(figure, lead, other, own["band"], None)
 
     def read(self, positions: Sequence[int]) -> pd.DataFrame:
         """The features of the rows at these positions, in this order, with TEXTS; null is NaN in numbers."""

@@ -117,7 +117,7 @@ class Rowwise:
         }
 
     def _stored(self, customer_id: str, position: int) -> dict[str, Any]:
-        found = self._served.rows.stored(position)
+        found = self._served.rows.stored(position, self._limit)
         return {
             "customer_id": customer_id,
             "status": "ok",

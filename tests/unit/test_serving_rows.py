@@ -125,6 +125,14 @@ def test_what_is_stored_is_what_scoring_says(rows, source, bundle):
         assert said.risks == {days: risk[place] for days, risk in scores.risks.items()}
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2, 99])
+def test_a_limit_leaves_the_largest_families_as_they_are(rows, limit):
+    for place in range(SIZE):
+        every = rows.stored(place).families
+        some = {name: every[name] for name in reasons.top(every, limit)}
+        assert repr(rows.stored(place, limit).families) == repr(some)
+
+
 def test_one_by_one_and_many_at_a_time_say_the_same(rows):
     places = np.random.default_rng(1).permutation(SIZE)
     many = list(rows.each(places))
