@@ -249,7 +249,22 @@ def read(table: Table, whole: bool = False) -> Iterator[pa.RecordBatch]:
 
 def _from_duckdb(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     backend = table.get_backend()
-    return iter(backend.raw_sql(backend.compile(table)).arrow(1 << 20))
+    query = backend.compile(table)
+    return _explained(iter(backend.raw_sql(query).arrow(1 << 20)), backend, query)
+
+
+def _explained(batches: Iterator[pa.RecordBatch], backend: Any, query: str) -> Iterator[pa.RecordBatch]:
+    """The batches. Where one thread fails, the others are interrupted, and one of them may be heard first: asked again
+    by one thread, the query says what is wrong.
+    """
+    try:
+        yield from batches
+    except Exception as error:
+        if "INTERRUPT Error" in str(error):
+            backend.con.execute("set threads = 1")
+            for _ in backend.raw_sql(query).arrow(1 << 20):
+                pass
+        raise
 
 
 def _from_postgres(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
